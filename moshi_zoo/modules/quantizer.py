@@ -1,0 +1,356 @@
+"""Residual vector quantization with codebooks learnt by moving averages (Moshi paper 3.3.2; SoundStream, EnCodec).
+
+:class:`SplitRVQ` is Mimi's: one semantic codebook beside a residual chain of acoustic ones. Both read the same latent
+and their outputs are added, so that distillation can shape the first without costing the others.
+
+A codebook holds ``embedding_sum`` and ``cluster_usage`` (moving sums of the vectors and counts assigned to each entry);
+their ratio is the centroid. They get no gradient: training updates them in :meth:`Codebook.update`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moshi_zoo.registry import register
+
+_EPSILON = 1e-5
+
+
+@dataclass
+class QuantizerOutput:
+    """What training needs of a quantizer.
+
+    Args:
+        quantized: [B, C, T], with the gradient passed straight through; bypassed items unquantized.
+        codes: int64 [B, K, T].
+        commitment_loss: scalar, mean squared distance of the (projected) latents from their centroids.
+        semantic: [B, C, T], the first codebook's part of ``quantized``, never bypassed: what distillation teaches.
+    """
+
+    quantized: Tensor
+    codes: Tensor
+    commitment_loss: Tensor
+    semantic: Tensor
+
+
+class Codebook(nn.Module):
+    """Entries [V, D] and how often each is used.
+
+    Args:
+        size: number of entries V.
+        dim: their width D.
+        decay: of the moving averages.
+        dead_below: an entry used less than this share of the mean is replaced by a vector of the batch.
+    """
+
+    embedding_sum: Tensor
+    cluster_usage: Tensor
+    initialized: Tensor
+
+    def __init__(self, size: int, dim: int, *, decay: float = 0.99, dead_below: float = 0.1):
+        super().__init__()
+        self.decay, self.dead_below = decay, dead_below
+        self.register_buffer("embedding_sum", torch.empty(size, dim))
+        self.register_buffer("cluster_usage", torch.empty(size))
+        self.register_buffer("initialized", torch.empty(1))
+        self.reset_parameters()
+        self._cache: tuple[tuple[int, ...], Tensor, Tensor] | None = None
+
+    def reset_parameters(self) -> None:
+        """No entries yet: everything is quantized to zero."""
+        nn.init.zeros_(self.embedding_sum)
+        nn.init.ones_(self.cluster_usage)
+        nn.init.zeros_(self.initialized)
+
+    def entries(self) -> tuple[Tensor, Tensor]:
+        """Centroids [V, D] and half their squared norms [V], float32; remembered until a buffer changes."""
+        if self.embedding_sum.is_inference():  # no version to tell a change by
+            return self._entries()
+        version = self.embedding_sum._version, self.cluster_usage._version, self.embedding_sum.data_ptr()
+        if self._cache is None or self._cache[0] != version:
+            self._cache = version, *self._entries()
+        return self._cache[1:]
+
+    def _entries(self) -> tuple[Tensor, Tensor]:
+        centroids = self.embedding_sum.float() / self.cluster_usage.float().clamp(min=_EPSILON)[:, None]
+        return centroids, centroids.square().sum(dim=1) / 2
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Index of the nearest entry: [..., D] -> [...]."""
+        centroids, half_norms = self.entries()
+        scores = torch.addmm(half_norms, x.reshape(-1, x.shape[-1]), centroids.t(), alpha=-1)  # |x - c|² / 2 - |x|² / 2
+        return scores.argmin(dim=-1).view(x.shape[:-1])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Entries of codes: [...] -> [..., D]."""
+        return F.embedding(codes, self.entries()[0])
+
+    @torch.no_grad()
+    def initialize(self, vectors: Tensor, *, generator: torch.Generator, iterations: int = 50) -> None:
+        """Start from k-means on vectors [N, D] (the same on all processes)."""
+        centroids, counts = kmeans(vectors, len(self.cluster_usage), generator=generator, iterations=iterations)
+        counts.clamp_(min=1)
+        self.embedding_sum.copy_(centroids * counts[:, None])
+        self.cluster_usage.copy_(counts)
+        self.initialized.fill_(1)
+
+    @torch.no_grad()
+    def update(self, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:
+        """Move towards a batch's statistics, and give dead entries a new place.
+
+        Args:
+            counts: vectors assigned to each entry [V].
+            sums: sums of those vectors [V, D].
+            candidates: vectors [V, D] to replace dead entries with.
+        """
+        mean_usage = self.cluster_usage.mean()
+        dead = self.cluster_usage < self.dead_below * mean_usage
+        self.embedding_sum.copy_(torch.where(dead[:, None], candidates * mean_usage, self.embedding_sum))
+        self.cluster_usage.copy_(torch.where(dead, mean_usage, self.cluster_usage))
+        self.embedding_sum.lerp_(sums, 1 - self.decay)
+        self.cluster_usage.lerp_(counts, 1 - self.decay)
+
+
+class ResidualVQ(nn.Module):
+    """A chain of codebooks, each quantizing what the ones before left over, between two projections.
+
+    Args:
+        dim: width of the latent C.
+        num_codebooks: length of the chain K.
+        codebook_size: entries of each.
+        codebook_dim: width D inside.
+        decay: of the codebooks' moving averages.
+    """
+
+    def __init__(self, dim: int, *, num_codebooks: int, codebook_size: int, codebook_dim: int, decay: float):
+        super().__init__()
+        self.input_proj = nn.Linear(dim, codebook_dim, bias=False)
+        self.output_proj = nn.Linear(codebook_dim, dim, bias=False)
+        self.codebooks = nn.ModuleList(Codebook(codebook_size, codebook_dim, decay=decay) for _ in range(num_codebooks))
+
+    def encode(self, latent: Tensor, num_codebooks: int) -> Tensor:
+        """[B, C, T] -> codes [B, K, T]."""
+        return self._search(self._project(latent), num_codebooks)[0]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, K, T] -> [B, C, T]."""
+        total = sum(codebook.decode(code) for codebook, code in zip(self.codebooks, codes.unbind(1), strict=False))
+        return self.output_proj(total.to(self.output_proj.weight.dtype)).transpose(1, 2)
+
+    def forward(self, latent: Tensor, num_codebooks: int, bypass: Tensor) -> tuple[QuantizerOutput, Tensor]:
+        """Quantize for training; also returns the residuals before each codebook [K, B, T, D], which it learns from."""
+        x = self._project(latent)
+        codes, quantized, residuals = self._search(x, num_codebooks)
+        entries = torch.stack([c.decode(k) for c, k in zip(self.codebooks, codes.unbind(1), strict=False)])
+        commitment_loss = F.mse_loss(residuals, entries)
+        straight = x + (quantized - x).detach()
+        mixed = torch.where(bypass[:, None, None], x, straight)
+        output = QuantizerOutput(self._restore(mixed), codes, commitment_loss, self._restore(straight))
+        return output, residuals.detach()
+
+    def unquantized(self, latent: Tensor) -> Tensor:
+        """Both projections and nothing between: [B, C, T] -> [B, C, T]."""
+        return self._restore(self._project(latent))
+
+    def _project(self, latent: Tensor) -> Tensor:
+        return self.input_proj(latent.transpose(1, 2)).float()  # [B, T, D]
+
+    def _restore(self, x: Tensor) -> Tensor:
+        return self.output_proj(x.to(self.output_proj.weight.dtype)).transpose(1, 2)
+
+    def _search(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, T, D] -> codes [B, K, T], their entries' sum [B, T, D], and what each codebook saw [K, B, T, D]."""
+        codes, residuals, total = [], [], torch.zeros_like(x)
+        with torch.autocast(x.device.type, enabled=False):  # near ties flip in half precision
+            for codebook in self.codebooks[:num_codebooks]:
+                residuals.append(x - total)  # the sum has no gradient: each level's commitment reaches the latent
+                codes.append(codebook.encode(residuals[-1].detach()))
+                total = total + codebook.decode(codes[-1])
+        return torch.stack(codes, dim=1), total, torch.stack(residuals)
+
+
+class Quantizer(nn.Module, ABC):
+    """Latent [B, C, T] <-> codes [B, K, T]."""
+
+    num_codebooks: int
+    codebook_size: int
+
+    @property
+    @abstractmethod
+    def branches(self) -> Sequence[ResidualVQ]:
+        """Its residual chains; their codes follow one another along K."""
+
+    @property
+    def codebooks(self) -> list[Codebook]:
+        """All codebooks, in the order of the codes."""
+        return [codebook for branch in self.branches for codebook in branch.codebooks]
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether all codebooks have entries."""
+        return all(bool(codebook.initialized.item()) for codebook in self.codebooks)
+
+    def encode(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
+        """[B, C, T] -> codes [B, K, T]."""
+        counts = self._split(self._checked(num_codebooks))
+        return torch.cat([b.encode(latent, n) for b, n in zip(self.branches, counts, strict=True) if n], dim=1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, K, T] of the first K codebooks -> [B, C, T]."""
+        counts = self._split(self._checked(codes.shape[1]))
+        parts = codes.split(counts, dim=1)
+        return sum(b.decode(part) for b, part in zip(self.branches, parts, strict=True) if part.shape[1])
+
+    def forward(
+        self, latent: Tensor, num_codebooks: int | None = None, bypass: Tensor | None = None
+    ) -> tuple[QuantizerOutput, list[Tensor]]:
+        """Quantize for training.
+
+        Args:
+            latent: [B, C, T].
+            num_codebooks: use the first so many (quantizer dropout); None: all.
+            bypass: bool [B], items that reach the decoder unquantized; None: none.
+
+        Returns:
+            The output, and for each branch what its codebooks saw, [K, B, T, D], for :meth:`update`.
+        """
+        if bypass is None:
+            bypass = torch.zeros(latent.shape[0], dtype=torch.bool, device=latent.device)
+        counts = self._split(self._checked(num_codebooks))
+        used = [(branch, n) for branch, n in zip(self.branches, counts, strict=True) if n]
+        outputs, seen = zip(*[branch(latent, n, bypass) for branch, n in used], strict=True)
+        total = sum(n for _, n in used)
+        merged = QuantizerOutput(
+            quantized=sum(o.quantized for o in outputs),
+            codes=torch.cat([o.codes for o in outputs], dim=1),
+            commitment_loss=sum(o.commitment_loss * (n / total) for o, (_, n) in zip(outputs, used, strict=True)),
+            semantic=outputs[0].semantic,
+        )
+        return merged, list(seen)
+
+    def unquantized(self, latent: Tensor) -> Tensor:
+        """What the decoder gets where everything is bypassed: [B, C, T] -> [B, C, T]."""
+        return sum(branch.unquantized(latent) for branch in self.branches)
+
+    @torch.no_grad()
+    def initialize(self, latents: Tensor, *, seed: int) -> None:
+        """Start all codebooks at once by k-means on latents [N, C], level after level (gathered over processes)."""
+        latents = _gather(latents)
+        for branch in self.branches:
+            residual = branch.input_proj(latents).float()
+            for level, codebook in enumerate(branch.codebooks):
+                codebook.initialize(residual, generator=torch.Generator().manual_seed(seed + level))
+                residual = residual - codebook.decode(codebook.encode(residual))
+
+    @torch.no_grad()
+    def update(self, codes: Tensor, seen: list[Tensor], *, seed: int) -> None:
+        """Move the codebooks in use towards a training batch, equally on all processes.
+
+        Args:
+            codes: [B, K, T] of :meth:`forward`.
+            seen: its second result.
+            seed: of the choice of vectors that replace dead entries; the same on all processes.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        start = 0
+        for branch, residuals in zip(self.branches, seen, strict=False):
+            K, B, T, D = residuals.shape
+            residuals = residuals.reshape(K, B * T, D)
+            indices = codes[:, start : start + K].transpose(0, 1).reshape(K, B * T)
+            size = branch.codebooks[0].cluster_usage.numel()
+            counts = residuals.new_zeros(K, size).scatter_add_(1, indices, torch.ones_like(residuals[..., 0]))
+            sums = residuals.new_zeros(K, size, D).scatter_add_(1, indices[..., None].expand(-1, -1, D), residuals)
+            pick = torch.randint(B * T, (size,), generator=generator).to(residuals.device)
+            candidates = residuals[:, pick]  # [K, V, D]
+            counts, sums = _mean_over_processes(counts, sums)
+            if _is_distributed():
+                candidates = candidates.contiguous()
+                dist.broadcast(candidates, src=0)
+            for level, codebook in enumerate(branch.codebooks[:K]):
+                codebook.update(counts[level], sums[level], candidates[level])
+            start += K
+
+    @abstractmethod
+    def _split(self, num_codebooks: int) -> list[int]:
+        """How many codebooks each branch uses when this many are in use."""
+
+    def _checked(self, num_codebooks: int | None) -> int:
+        if num_codebooks is None:
+            return self.num_codebooks
+        if not 1 <= num_codebooks <= self.num_codebooks:
+            raise ValueError(f"num_codebooks is {num_codebooks}, but this codec has 1 to {self.num_codebooks}")
+        return num_codebooks
+
+
+@register("split-rvq")
+class SplitRVQ(Quantizer):
+    """One semantic codebook beside a residual chain of acoustic ones.
+
+    Args:
+        dim: width of the latent.
+        num_codebooks: of both kinds together.
+        codebook_size: entries of each.
+        codebook_dim: their width.
+        decay: of the moving averages.
+    """
+
+    def __init__(
+        self, dim: int, *, num_codebooks: int = 32, codebook_size: int = 2048, codebook_dim: int = 256, decay: float = 0.99
+    ):
+        super().__init__()
+        self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
+        sizes = {"codebook_size": codebook_size, "codebook_dim": codebook_dim, "decay": decay}
+        self.semantic = ResidualVQ(dim, num_codebooks=1, **sizes)
+        self.acoustic = ResidualVQ(dim, num_codebooks=num_codebooks - 1, **sizes)
+
+    @property
+    def branches(self) -> Sequence[ResidualVQ]:
+        """Semantic, then acoustic."""
+        return self.semantic, self.acoustic
+
+    def _split(self, num_codebooks: int) -> list[int]:
+        return [1, num_codebooks - 1]
+
+
+def kmeans(x: Tensor, num_clusters: int, *, generator: torch.Generator, iterations: int) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm on [N, D]: centroids [V, D] and counts [V]; an empty cluster starts again at a random vector."""
+
+    def draw() -> Tensor:
+        if len(x) >= num_clusters:
+            return x[torch.randperm(len(x), generator=generator)[:num_clusters].to(x.device)]
+        return x[torch.randint(len(x), (num_clusters,), generator=generator).to(x.device)]
+
+    centroids = draw()
+    counts = x.new_zeros(num_clusters)
+    for _ in range(iterations):
+        nearest = torch.addmm(centroids.square().sum(1) / 2, x, centroids.t(), alpha=-1).argmin(dim=1)
+        counts = torch.bincount(nearest, minlength=num_clusters).to(x.dtype)
+        sums = torch.zeros_like(centroids).index_add_(0, nearest, x)
+        centroids = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], draw())
+    return centroids, counts
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _gather(x: Tensor) -> Tensor:
+    if not _is_distributed():
+        return x
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def _mean_over_processes(counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    if not _is_distributed():
+        return counts, sums
+    both = torch.cat([counts[..., None], sums], dim=-1)  # one message for all levels
+    dist.all_reduce(both)
+    both /= dist.get_world_size()
+    return both[..., 0], both[..., 1:]

@@ -1,0 +1,153 @@
+"""Waveform to spectrum: the project's one STFT and one mel filterbank, float32 in every precision mode.
+
+A leaf like ``registry`` and ``tokenizer``: discriminators and teachers (modules), spectral losses and metrics share it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Scale = Literal["none", "sum", "energy"]
+Padding = Literal["none", "same", "centre"]
+
+
+class STFT(nn.Module):
+    """Short-time Fourier transform with a Hann window.
+
+    Args:
+        n_fft: transform size in samples, and the window's length unless that is given.
+        hop: samples from frame to frame; a quarter of ``n_fft`` by default.
+        window_length: a shorter window, centred in the transform.
+        scale: what the window is divided by. ``"sum"``: a sine of amplitude a has magnitude a / 2 at every size.
+            ``"energy"`` (root of the summed squares): white noise keeps its variance at every size.
+        padding: ``"none"``: only whole frames. ``"same"``: reflected edges, ceil(S / hop) frames, frame t centred on
+            (t + 1/2) hop. ``"centre"``: reflected edges, frame t centred on t hop.
+    """
+
+    window: Tensor
+
+    def __init__(
+        self,
+        n_fft: int,
+        *,
+        hop: int | None = None,
+        window_length: int | None = None,
+        scale: Scale = "none",
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.hop = hop or n_fft // 4
+        self.scale = scale
+        self.padding = padding
+        self.register_buffer("window", torch.empty(window_length or n_fft), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Compute the window (again: a module built on the meta device starts without it)."""
+        window = torch.hann_window(len(self.window), device=self.window.device)
+        divisor = {"none": torch.ones_like(window[0]), "sum": window.sum(), "energy": window.norm()}[self.scale]
+        self.window.copy_(window / divisor)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """``[..., S] -> [..., F, T]`` complex64, F = n_fft / 2 + 1."""
+        with torch.autocast(wav.device.type, enabled=False):
+            flat = wav.float().reshape(-1, wav.shape[-1])
+            if self.padding == "same":
+                flat = self._pad_to_whole_frames(flat)
+            spectrum = torch.stft(
+                flat,
+                self.n_fft,
+                hop_length=self.hop,
+                win_length=len(self.window),
+                window=self.window,
+                center=self.padding == "centre",
+                return_complex=True,
+            )
+        return spectrum.unflatten(0, wav.shape[:-1])
+
+    def _pad_to_whole_frames(self, wav: Tensor) -> Tensor:
+        left, right = (self.n_fft - self.hop) // 2, (self.n_fft - self.hop + 1) // 2
+        return F.pad(F.pad(wav, (left, right), mode="reflect"), (0, -wav.shape[-1] % self.hop))
+
+
+class MelSpectrogram(nn.Module):
+    """Spectrogram on the HTK mel scale.
+
+    Args:
+        sample_rate: of the waveform, in Hz.
+        n_fft: transform size in samples.
+        num_mels: number of bands. On a short transform low bands may hold no bin: they stay empty.
+        min_hz: lower edge of the first band.
+        max_hz: upper edge of the last band; Nyquist by default.
+        power: 1 sums magnitudes into bands, 2 sums powers.
+        hop: samples from frame to frame; a quarter of ``n_fft`` by default.
+        window_length: a shorter window, centred in the transform.
+        scale: as for `STFT`.
+        padding: as for `STFT`.
+    """
+
+    filters: Tensor
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        num_mels: int,
+        *,
+        min_hz: float = 0.0,
+        max_hz: float | None = None,
+        power: Literal[1, 2] = 1,
+        hop: int | None = None,
+        window_length: int | None = None,
+        scale: Scale = "sum",
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        self.stft = STFT(n_fft, hop=hop, window_length=window_length, scale=scale, padding=padding)
+        self.power = power
+        self.band_limits = (sample_rate, min_hz, max_hz or sample_rate / 2)
+        self.register_buffer("filters", torch.empty(n_fft // 2 + 1, num_mels), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Compute the filterbank (again: a module built on the meta device starts without it)."""
+        self.filters.copy_(mel_filterbank(*self.filters.shape, *self.band_limits))
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """``[..., S] -> [..., M, T]`` float32, M mel bands."""
+        spectrum = self.stft(wav)
+        energy = spectrum.abs() if self.power == 1 else spectrum.real.square() + spectrum.imag.square()
+        with torch.autocast(wav.device.type, enabled=False):
+            return (energy.mT @ self.filters).mT
+
+
+def mel_filterbank(num_bins: int, num_mels: int, sample_rate: int, min_hz: float, max_hz: float) -> Tensor:
+    """Triangles of height 1, equally spaced on the HTK mel scale: ``[F, M]``.
+
+    Raises:
+        ValueError: if the band limits are not 0 <= min_hz < max_hz <= sample_rate / 2.
+    """
+    if not 0 <= min_hz < max_hz <= sample_rate / 2:
+        raise ValueError(
+            f"mel bands from {min_hz} to {max_hz} Hz do not fit a sample rate of {sample_rate} Hz: "
+            f"choose 0 <= min_hz < max_hz <= {sample_rate / 2}"
+        )
+    edges = hz(torch.linspace(mel(min_hz), mel(max_hz), num_mels + 2, dtype=torch.float64))
+    bins = torch.linspace(0, sample_rate / 2, num_bins, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+def mel(hz: float) -> float:
+    """Frequency in Hz to HTK mel."""
+    return 2595 * math.log10(1 + hz / 700)
+
+
+def hz(mel: Tensor) -> Tensor:
+    """HTK mel to frequency in Hz."""
+    return 700 * (10 ** (mel / 2595) - 1)

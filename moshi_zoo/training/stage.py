@@ -1,0 +1,95 @@
+"""The base of all stages: it makes the net late, knows what the net is made of, and says which weights to publish."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from moshi_zoo import registry
+from moshi_zoo.zoo.folder import Parent
+
+
+class Stage(LightningModule):
+    """A LightningModule that trains one registered network, ``self.net``.
+
+    The network is made in :meth:`configure_model`, on the device and in the precision of the trainer; a recipe for
+    billions of parameters is therefore read in a moment. Hyper-parameters are plain values (under the command line:
+    ``class_path`` and ``init_args``), so that checkpoints load without unpickling code.
+
+    Args:
+        net: makes the network.
+    """
+
+    monitor: ClassVar[str | None] = None  # the validation metric that says which weights are best
+    monitor_mode: ClassVar[str] = "min"
+    net: nn.Module
+
+    def __init__(self, net: Callable[[], nn.Module]):
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        _keep_plain(self.hparams)
+        self.make_net = net
+        self.parents: list[Parent] = []  # zoo folders that this stage started from
+
+    def configure_model(self) -> None:
+        """Make the network, once; subclasses add theirs after calling this."""
+        if "net" not in self._modules:
+            self.net = self.make_net()
+
+    @property
+    def spec(self) -> registry.Spec:
+        """The portable ``{component, init_args}`` of the network.
+
+        Raises:
+            ValueError: if the stage was made in Python from a plain function, whose arguments nobody knows.
+        """
+        net = self.hparams.get("net")
+        if not isinstance(net, Mapping):
+            raise ValueError(
+                "only a stage made by the command line (or moshi_zoo.cli.trainer.run) knows what its net is made of; "
+                "this one was given a function"
+            )
+        return registry.to_portable(net)
+
+    def zoo_weights(self) -> dict[str, Tensor]:
+        """The weights to publish: those of the network. Every process calls this; process 0 writes."""
+        return self.net.state_dict()
+
+    def counting_optimizers(self) -> list[LightningOptimizer]:
+        """The optimizers, of which only the first advances ``global_step``: one step is one batch.
+
+        For manual optimisation with several optimizers; call it at the start of every ``training_step``, since Lightning
+        sets its counters anew for each batch.
+        """
+        optimizers = self.optimizers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        for other in optimizers[1:]:
+            other._on_before_step = other._on_after_step = _do_nothing
+        return optimizers
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the lineage, so that a resumed run still knows its parents."""
+        checkpoint["parents"] = [{"name": p.name, "sha256": p.sha256} for p in self.parents]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the lineage."""
+        self.parents = [Parent(**p) for p in checkpoint.get("parents", [])]
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _keep_plain(hparams: dict[str, Any]) -> None:
+    for key in [k for k, v in hparams.items() if not _is_plain(v)]:
+        del hparams[key]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | bool)

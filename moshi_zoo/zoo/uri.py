@@ -1,0 +1,79 @@
+"""From what a user types to a zoo folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from moshi_zoo import registry
+from moshi_zoo.zoo.folder import ZooConfig, is_zoo_folder, read_config
+
+CHECKPOINTS, RUNS = Path("checkpoints"), Path("runs")  # below the folder the program was started in
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that is here: its name, its zoo folder, and what its config says (or why it cannot be read)."""
+
+    name: str
+    folder: Path
+    config: ZooConfig | None
+    problem: str = ""
+
+
+def resolve(name: str | Path) -> Path:
+    """The zoo folder behind a name.
+
+    Args:
+        name: a zoo folder; a run's folder; the name of a folder in ``checkpoints/`` or of a run in ``runs/``.
+
+    Raises:
+        ValueError: if there is none, with the nearest names.
+    """
+    text = str(name)
+    if "://" in text:
+        scheme = text.split("://", 1)[0]
+        raise ValueError(f"{scheme}:// is not understood by this version: download the files and `import` them")
+    path = Path(name)
+    candidates = [path] if path.exists() else [CHECKPOINTS / path, RUNS / path]
+    found = [folder for folder in map(_zoo_folder_at, candidates) if folder]
+    if len(found) > 1:
+        raise ValueError(f"{text!r} is both {found[0]} and {found[1]}; name the folder")
+    if found:
+        return found[0]
+    raise ValueError(_why_not(text, path))
+
+
+def entries() -> Iterator[Entry]:
+    """All models in ``checkpoints/`` and ``runs/``, by name."""
+    for root in (CHECKPOINTS, RUNS):
+        for config in sorted(root.glob("**/config.yaml")):
+            folder = config.parent
+            if is_zoo_folder(folder):
+                home = folder.parent if root == RUNS and folder.name == "zoo" else folder
+                yield _entry(home.relative_to(root).as_posix(), folder)
+
+
+def _entry(name: str, folder: Path) -> Entry:
+    try:
+        return Entry(name, folder, read_config(folder))
+    except ValueError as error:
+        return Entry(name, folder, None, str(error))
+
+
+def _zoo_folder_at(path: Path) -> Path | None:
+    return next((folder for folder in (path, path / "zoo") if is_zoo_folder(folder)), None)
+
+
+def _why_not(text: str, path: Path) -> str:
+    if path.is_file():
+        return f"{text} is a file, a model is a folder: `python -m moshi_zoo import {text} --format ... --out DIR`"
+    if (run := next((p for p in (path, RUNS / path) if (p / "checkpoints").is_dir()), None)) is not None:
+        return f"the run {run} has no zoo folder yet: it is written after the first validation and at the end"
+    if path.is_dir():
+        return f"{text} is no zoo folder: config.yaml and model.safetensors are not both there"
+    if text in registry.names():
+        return (
+            f"{text!r} is a preset: sizes without weights. Train it (`python -m moshi_zoo fit --config recipes/...`), "
+            f"or registry.build({text!r}) makes one with random weights"
+        )
+    return registry.unknown("model", text, [e.name for e in entries()])
