@@ -89,16 +89,13 @@ def instantiate(spec: Spec) -> Any:
     Raises:
         ValueError: if an argument is unknown or of the wrong type.
     """
-    from jsonargparse import ArgumentParser
+    parser, config = _parse(spec)
+    return parser.instantiate(config).it
 
-    module, _, qualname = spec["class_path"].rpartition(".")
-    cls = getattr(importlib.import_module(module), qualname)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(cls, "it")
-    try:
-        return parser.instantiate(parser.parse_object({"it": spec})).it
-    except Exception as error:
-        raise ValueError(f"cannot build {qualname}: {error}") from error
+
+def complete(spec: Spec) -> Spec:
+    """The same ``{class_path, init_args}`` with all defaults written out, so that a saved one outlives a changed default."""
+    return _parse(spec)[1].as_dict()["it"]
 
 
 def to_portable(spec: Any) -> Any:
@@ -108,11 +105,8 @@ def to_portable(spec: Any) -> Any:
         ValueError: if a class is not registered: such a model could not be loaded by others.
     """
     if isinstance(spec, Mapping):
-        spec = {k: to_portable(v) for k, v in spec.items()}
-        if "class_path" in spec:
-            path = spec.pop("class_path")
-            spec = {"component": _name_of(path), **spec}
-        return spec
+        inner = {k: to_portable(v) for k, v in spec.items() if k != "class_path"}
+        return {"component": _name_of(spec["class_path"]), **inner} if "class_path" in spec else inner
     return [to_portable(v) for v in spec] if isinstance(spec, list | tuple) else spec
 
 
@@ -136,10 +130,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _to_class_paths(spec: Any) -> Any:
     if isinstance(spec, Mapping):
-        spec = {k: _to_class_paths(v) for k, v in spec.items()}
-        if "component" in spec:
-            spec = {"class_path": _path(component(spec.pop("component"))), **spec}
-        return spec
+        inner = {k: _to_class_paths(v) for k, v in spec.items() if k != "component"}
+        return {"class_path": _path(component(spec["component"])), **inner} if "component" in spec else inner
     return [_to_class_paths(v) for v in spec] if isinstance(spec, list | tuple) else spec
 
 
@@ -158,6 +150,18 @@ def _refuse_code(value: Any) -> None:
         raise ValueError(f"the text {value!r} in a zoo folder's init_args may name code or a file: refused")
     elif value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError(f"{value!r} ({type(value).__name__}) in a zoo folder's init_args: only plain values are loaded")
+
+
+def _parse(spec: Spec) -> tuple[Any, Any]:
+    from jsonargparse import ArgumentParser
+
+    module, _, qualname = spec["class_path"].rpartition(".")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(getattr(importlib.import_module(module), qualname), "it")
+    try:
+        return parser, parser.parse_object({"it": spec})
+    except Exception as error:
+        raise ValueError(f"cannot build {qualname}: {error}") from error
 
 
 def _name_of(path: str) -> str:

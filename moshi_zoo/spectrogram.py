@@ -136,18 +136,18 @@ def mel_filterbank(num_bins: int, num_mels: int, sample_rate: int, min_hz: float
             f"mel bands from {min_hz} to {max_hz} Hz do not fit a sample rate of {sample_rate} Hz: "
             f"choose 0 <= min_hz < max_hz <= {sample_rate / 2}"
         )
-    edges = hz(torch.linspace(mel(min_hz), mel(max_hz), num_mels + 2, dtype=torch.float64))
+    edges = mel_to_hz(torch.linspace(hz_to_mel(min_hz), hz_to_mel(max_hz), num_mels + 2, dtype=torch.float64))
     bins = torch.linspace(0, sample_rate / 2, num_bins, dtype=torch.float64)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp(min=0).float()
 
 
-def mel(hz: float) -> float:
-    """Frequency in Hz to HTK mel."""
+def hz_to_mel(hz: float) -> float:
+    """HTK mel scale."""
     return 2595 * math.log10(1 + hz / 700)
 
 
-def hz(mel: Tensor) -> Tensor:
-    """HTK mel to frequency in Hz."""
+def mel_to_hz(mel: Tensor) -> Tensor:
+    """Inverse of `hz_to_mel`."""
     return 700 * (10 ** (mel / 2595) - 1)

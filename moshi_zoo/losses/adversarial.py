@@ -4,13 +4,14 @@ Every loss is a mean over elements, then over feature maps, then over sub-discri
 not carry over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 AdversarialKind = Literal["hinge", "least-squares"]
+FeatureScale = Literal["absolute", "relative"]
 
 
 def discriminator_loss(
@@ -23,9 +24,10 @@ def discriminator_loss(
         fake_logits: of each sub-discriminator, for the generator's *detached* output.
         kind: hinge (audiocraft), or least squares with targets 1 and 0 (LSGAN).
     """
+    pairs = [(x.float(), y.float()) for x, y in zip(real_logits, fake_logits, strict=True)]
     if kind == "hinge":
-        return _mean((1 - x.float()).relu().mean() + (1 + y.float()).relu().mean() for x, y in _pairs(real_logits, fake_logits))
-    return _mean((1 - x.float()).square().mean() + y.float().square().mean() for x, y in _pairs(real_logits, fake_logits))
+        return _mean((1 - x).relu().mean() + (1 + y).relu().mean() for x, y in pairs)
+    return _mean((1 - x).square().mean() + y.square().mean() for x, y in pairs)
 
 
 def generator_loss(fake_logits: Sequence[Tensor], kind: AdversarialKind = "hinge") -> Tensor:
@@ -38,7 +40,7 @@ def generator_loss(fake_logits: Sequence[Tensor], kind: AdversarialKind = "hinge
 def feature_matching_loss(
     real_maps: Sequence[Sequence[Tensor]],
     fake_maps: Sequence[Sequence[Tensor]],
-    scale: Literal["absolute", "relative"] = "absolute",
+    scale: FeatureScale = "absolute",
 ) -> Tensor:
     """L1 between the discriminator's feature maps of recording and reconstruction, scalar.
 
@@ -49,11 +51,15 @@ def feature_matching_loss(
             audiocraft, and so Mimi, does not.
     """
     return _mean(
-        _mean(_map_distance(x.detach().float(), y.float(), scale) for x, y in _pairs(real, fake))
-        for real, fake in _pairs(real_maps, fake_maps)
+        _mean(_map_distance(x.detach().float(), y.float(), scale) for x, y in zip(real, fake, strict=True))
+        for real, fake in zip(real_maps, fake_maps, strict=True)
     )
 
 
-def _map_distance(real: Tensor, fake: Tensor, scale: Literal["absolute", "relative"]) -> Tensor:
+def _map_distance(real: Tensor, fake: Tensor, scale: FeatureScale) -> Tensor:
     distance = (fake - real).abs().mean()
     return distance if scale == "absolute" else distance / real.abs().mean().clamp(min=1e-8)
+
+
+def _mean(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean()
