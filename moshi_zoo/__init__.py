@@ -1,7 +1,7 @@
 """moshi_zoo: the open, complete training stack for full-duplex speech models.
 
-    codec = moshi_zoo.load("mimi-nano")     # a name, a zoo folder or a run -> a ready nn.Module
-    codes = codec.encode(wav)               # [B, 1, S] -> [B, K, T]
+codec = moshi_zoo.load("mimi-nano")     # a name, a zoo folder or a run -> a ready nn.Module
+codes = codec.encode(wav)               # [B, 1, S] -> [B, K, T]
 """
 
 from typing import TYPE_CHECKING

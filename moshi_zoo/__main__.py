@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from moshi_zoo import __version__
@@ -76,7 +77,7 @@ def is_wrong_use(error: Exception) -> bool:
     place = error.__traceback__
     while place and place.tb_next:
         place = place.tb_next
-    return bool(place) and str(place.tb_frame.f_globals.get("__name__", "")).split(".")[0] == __package__
+    return bool(place) and Path(__file__).parent in Path(place.tb_frame.f_code.co_filename).parents
 
 
 def describe(error: Exception) -> str:

@@ -67,7 +67,7 @@ class STFT(nn.Module):
                 center=self.padding == "centre",
                 return_complex=True,
             )
-        return spectrum.unflatten(0, wav.shape[:-1])
+        return spectrum.reshape(*wav.shape[:-1], *spectrum.shape[-2:])
 
     def _pad_to_whole_frames(self, wav: Tensor) -> Tensor:
         left, right = (self.n_fft - self.hop) // 2, (self.n_fft - self.hop + 1) // 2
@@ -115,7 +115,8 @@ class MelSpectrogram(nn.Module):
 
     def reset_parameters(self) -> None:
         """Compute the filterbank (again: a module built on the meta device starts without it)."""
-        self.filters.copy_(mel_filterbank(*self.filters.shape, *self.band_limits))
+        num_bins, num_mels = self.filters.shape
+        self.filters.copy_(mel_filterbank(num_bins, num_mels, *self.band_limits))
 
     def forward(self, wav: Tensor) -> Tensor:
         """``[..., S] -> [..., M, T]`` float32, M mel bands."""

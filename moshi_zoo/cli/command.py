@@ -49,4 +49,6 @@ def run(function: Callable[..., None], words: list[str], *, name: str) -> None:
 def with_underscores(words: list[str]) -> list[str]:
     """Accept ``--num-codebooks`` for ``--num_codebooks``; values stay as they are."""
     pairs = [word.partition("=") if word.startswith("--") else (word, "", "") for word in words]
-    return [("--" + key[2:].replace("-", "_") if key.startswith("--") else key) + sign + value for key, sign, value in pairs]
+    return [
+        ("--" + key[2:].replace("-", "_") if key.startswith("--") else key) + sign + value for key, sign, value in pairs
+    ]

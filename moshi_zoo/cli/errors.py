@@ -34,24 +34,27 @@ def explain(message: str, options: Iterable[str]) -> str:
     """
     if match := _UNKNOWN_FLAG.search(message):
         flag, _, _ = match[1].split()[0].partition("=")
-        return unknown("option", flag, [f"--{o}" for o in options]) if flag[0] == "-" else f"what is {match[1]!r} for?"
+        return (
+            unknown("option", flag, [f"--{o}" for o in options]) if flag[0] == "-" else f"one word too many: {flag!r}"
+        )
     if match := _MISSING.search(message):
-        return f"not given: {match[1]}"
+        return f"{match[1]} not given"
     if match := _UNKNOWN_KEY.search(message):
         return unknown("option", match[2], options)
     keys = list(dict.fromkeys(_KEY.findall(message)))
     place = f"{'.'.join(keys)}: " if keys else ""
     if match := _UNKNOWN_OPTION.search(message):
         owner = _owner(message, match)
-        return place + unknown(f"option of {_short(owner)}", match[1].partition(".")[0], _arguments(owner))
+        return place + unknown(f"option of {_short(owner)}", match[1].partition(".")[0], set(_arguments(owner)))
     if match := _UNKNOWN_CLASS.search(message):
         families = [_find(path) for path in _CLASS.findall(message[: match.start()])]
         return place + unknown("class", match[1], {c.__name__ for family in families for c in _subclasses(family)})
     if match := _WRONG_CLASS.search(message):
         return f"{place}{_short(match[1])} is no {_short(match[2])}"
-    if expected := [_type_name(t) for t in _WRONG_TYPE.findall(message)]:
-        return f"{place}{_given(message)} is not {' or '.join(dict.fromkeys(expected))}"
-    return message.strip()
+    if expected := dict.fromkeys(_type_name(t) for t in _WRONG_TYPE.findall(message)):
+        expected.pop("NoneType", None)
+        return f"{place}{_given(message)} is not {' or '.join(expected)}"
+    return " ".join(message.split())
 
 
 def _owner(message: str, match: re.Match[str]) -> str:
@@ -87,8 +90,9 @@ def _given(message: str) -> str:
 
 
 def _type_name(text: str) -> str:
-    name = text.removeprefix("<class '").removesuffix("'>")
-    return {"NoneType": "null"}.get(name, name.replace("typing.", ""))
+    if text.startswith("typing.Literal["):
+        return text[len("typing.Literal[") : -1].replace("'", "").replace(", ", " or ")
+    return text.removeprefix("<class '").removesuffix("'>")
 
 
 def _short(path: str) -> str:

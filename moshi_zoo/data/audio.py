@@ -83,7 +83,10 @@ def read(path: str | Path, start: int = 0, num_samples: int | None = None) -> tu
         if not 0 <= start < file.frames:
             raise _outside(path, file.frames / file.samplerate, start / file.samplerate)
         stop = file.frames if num_samples is None else min(start + num_samples, file.frames)
-        return _to_tensor(_read_between(file, start, stop, path)), file.samplerate
+        samples = _read_between(file, start, stop, path)
+        if len(samples) == 0:
+            raise _outside(path, file.frames / file.samplerate, start / file.samplerate)
+        return _to_tensor(samples), file.samplerate
 
 
 def load(
@@ -128,7 +131,10 @@ def load(
         if step_in != step_out:
             samples = soxr.resample(samples, file.samplerate, sample_rate, quality="HQ")
         offset = first * step_out
-        return _to_tensor(samples[start - offset : stop - offset])
+        window = samples[start - offset : stop - offset]
+        if len(window) == 0:
+            raise _outside(path, file.frames / file.samplerate, start_s)
+        return _to_tensor(window)
 
 
 def stream(path: str | Path, sample_rate: int, *, block_seconds: float = 10.0) -> Iterator[Tensor]:
@@ -154,17 +160,16 @@ def stream(path: str | Path, sample_rate: int, *, block_seconds: float = 10.0) -
         same_rate = file.samplerate == sample_rate
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, file.channels, dtype="float32", quality="HQ")
         pending = np.zeros((0, file.channels), np.float32)  # [S, C]
-        left = file.frames
-        while left:
-            position = file.frames - left
-            stop = min(position + max(round(block_seconds * file.samplerate), 1), file.frames)
-            samples = _read_between(file, position, stop, path)
-            left = file.frames - stop
-            ready = samples if same_rate else resampler.resample_chunk(samples, last=left == 0)
+        for start in range(0, file.frames, block := max(round(block_seconds * file.samplerate), 1)):
+            samples = _read_between(file, start, min(start + block, file.frames), path)
+            last = start + block >= file.frames or len(samples) < block
+            ready = samples if same_rate else resampler.resample_chunk(samples, last=last)
             pending = np.concatenate([pending, ready])
             while len(pending) >= size:
                 yield _to_tensor(pending[:size])
                 pending = pending[size:]
+            if last:
+                break
         if len(pending):
             yield _to_tensor(pending)
 
@@ -251,7 +256,10 @@ def _read_between(file: soundfile.SoundFile, start: int, stop: int, path: str | 
     if file.tell() != start:
         file.seek(start)
     samples = file.read(stop - start, dtype="float32", always_2d=True)  # [S, C]
-    if len(samples) < stop - start:
+    guessed = (
+        file.format == "MP3"
+    )  # without a length in its header, which is common, mp3 says only about how long it is
+    if len(samples) < stop - start and not guessed:
         problem = f"is cut off or corrupt: only {len(samples)} of the {stop - start} samples after {start} can be read"
         raise AudioError(path, problem, _rewrite(path))
     if not np.isfinite(samples).all():

@@ -1,4 +1,4 @@
-"""Semantic distillation: the first codebook learns to point where a speech model's features point (Moshi paper 3.3.3)."""
+"""Semantic distillation: the first codebook learns the direction of a teacher's features (Moshi paper 3.3.3)."""
 
 import torch
 import torch.nn.functional as F

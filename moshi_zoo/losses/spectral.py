@@ -77,9 +77,10 @@ class MultiScaleMelLoss(SpectralLoss):
 class LogMelLoss(SpectralLoss):
     """L1 of log10 mel magnitudes plus relative L1 of the magnitudes: the loss that trains small codecs fast.
 
-    Mean over the sizes of ``mean|log10(floor + A) - log10(floor + B)| + linear_weight * mean|A - B| / (floor + mean B)``.
+    With mel magnitudes A of the estimate and B of the target, the mean over the sizes of
+    ``mean|log10(floor + A) - log10(floor + B)| + linear_weight * mean|A - B| / (floor + mean B)``.
     Windows are scaled to sum 1, so that one floor means one loudness (1e-4 = -80 dB) at every size; with unscaled
-    windows silence dominates the loss. Both terms have gradients below 1 / floor, also for a silent target.
+    windows silence dominates the loss. A silent target is safe: neither term is steeper than 1 / floor.
 
     Args:
         sample_rate: of both waveforms, in Hz.

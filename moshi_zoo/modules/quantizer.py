@@ -267,7 +267,7 @@ class Quantizer(nn.Module, ABC):
             sums = residuals.new_zeros(K, size, D).scatter_add_(1, indices[..., None].expand(-1, -1, D), residuals)
             pick = torch.randint(B * T, (size,), generator=generator).to(residuals.device)
             candidates = residuals[:, pick]  # [K, V, D]
-            counts, sums = _mean_over_processes(counts, sums)
+            counts, sums = _sum_over_processes(counts, sums)
             if _is_distributed():
                 candidates = candidates.contiguous()
                 dist.broadcast(candidates, src=0)
@@ -347,10 +347,9 @@ def _gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _mean_over_processes(counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+def _sum_over_processes(counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
     if not _is_distributed():
         return counts, sums
     both = torch.cat([counts[..., None], sums], dim=-1)  # one message for all levels
     dist.all_reduce(both)
-    both /= dist.get_world_size()
     return both[..., 0], both[..., 1:]

@@ -8,7 +8,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from moshi_zoo import registry
-from moshi_zoo.zoo.folder import Parent
+from moshi_zoo.zoo.config import Parent
 
 
 class Stage(LightningModule):
@@ -60,8 +60,8 @@ class Stage(LightningModule):
     def counting_optimizers(self) -> list[LightningOptimizer]:
         """The optimizers, of which only the first advances ``global_step``: one step is one batch.
 
-        For manual optimisation with several optimizers; call it at the start of every ``training_step``, since Lightning
-        sets its counters anew for each batch.
+        For manual optimisation with several optimizers; call it at the start of every ``training_step``:
+        Lightning sets its counters anew for each batch.
         """
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]

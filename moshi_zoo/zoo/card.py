@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from moshi_zoo.zoo.folder import ZooConfig
+    from moshi_zoo.zoo.config import ZooConfig
 
 _CARD = """\
 ---

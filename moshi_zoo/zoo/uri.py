@@ -5,14 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moshi_zoo import registry
-from moshi_zoo.zoo.folder import ZooConfig, is_zoo_folder, read_config
+from moshi_zoo.zoo.config import ZooConfig, read_config
+from moshi_zoo.zoo.folder import is_zoo_folder
 
 CHECKPOINTS, RUNS = Path("checkpoints"), Path("runs")  # below the folder the program was started in
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that is here: its name, its zoo folder, and what its config says (or why it cannot be read)."""
+    """A model that is here.
+
+    Args:
+        name: what to call it, such as ``checkpoints/mimi-nano`` or ``runs/mimi-nano``.
+        folder: its zoo folder.
+        config: what its config says; None if that cannot be read.
+        problem: why not.
+    """
 
     name: str
     folder: Path
@@ -31,8 +39,10 @@ def resolve(name: str | Path) -> Path:
     """
     text = str(name)
     if "://" in text:
-        scheme = text.split("://", 1)[0]
-        raise ValueError(f"{scheme}:// is not understood by this version: download the files and `import` them")
+        scheme = text.partition("://")[0]
+        raise ValueError(
+            f"{scheme}:// is not in this version yet: download the files, then `python -m moshi_zoo import`"
+        )
     path = Path(name)
     candidates = [path] if path.exists() else [CHECKPOINTS / path, RUNS / path]
     found = [folder for folder in map(_zoo_folder_at, candidates) if folder]
@@ -50,7 +60,7 @@ def entries() -> Iterator[Entry]:
             folder = config.parent
             if is_zoo_folder(folder):
                 home = folder.parent if root == RUNS and folder.name == "zoo" else folder
-                yield _entry(home.relative_to(root).as_posix(), folder)
+                yield _entry(home.as_posix(), folder)
 
 
 def _entry(name: str, folder: Path) -> Entry:
@@ -76,4 +86,5 @@ def _why_not(text: str, path: Path) -> str:
             f"{text!r} is a preset: sizes without weights. Train it (`python -m moshi_zoo fit --config recipes/...`), "
             f"or registry.build({text!r}) makes one with random weights"
         )
-    return registry.unknown("model", text, [e.name for e in entries()])
+    here = [e.name for e in entries()]
+    return registry.unknown("model", text, here + [name.partition("/")[2] for name in here])

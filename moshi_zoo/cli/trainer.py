@@ -1,0 +1,192 @@
+"""The training verbs: Lightning's command line, with our presets, run folders and messages."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from moshi_zoo import registry
+from moshi_zoo.cli.command import ShortErrors
+from moshi_zoo.cli.metrics_csv import MetricsCsv
+from moshi_zoo.cli.progress import progress_callback
+from moshi_zoo.cli.quiet import quiet
+from moshi_zoo.cli.run_folder import checkpoint_path, make_room, run_folder
+from moshi_zoo.cli.save_recipe import SaveRecipe
+from moshi_zoo.training.init_from import InitFrom
+from moshi_zoo.training.run_checkpoint import RunCheckpoint
+from moshi_zoo.training.stage import Stage
+from moshi_zoo.training.zoo_writer import ZooWriter
+from moshi_zoo.zoo import uri
+
+SEED = 7  # not 1: Lightning takes that for True, "any seed"
+
+
+def run(words: list[str]) -> "ZooCLI":
+    """Run a training verb.
+
+    Args:
+        words: verb and options. Options alone make everything the recipe names, and run nothing.
+
+    Raises:
+        ValueError: if the recipe asks for what cannot be.
+    """
+    quiet()
+    _prepare()
+    verbs = ZooCLI.subcommands()
+    try:
+        return ZooCLI(
+            Stage,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,  # ours is made with the trainer
+            seed_everything_default=SEED,
+            trainer_defaults={"use_distributed_sampler": False},  # Lightning's always shuffles
+            parser_class=_Parser,
+            auto_configure_optimizers=False,
+            args=words,
+            run=bool(words) and words[0] in verbs,
+        )
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI that keeps a run in ``runs/<run_name>``."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Presets are expanded while a file is read, so that flags and later files can change their values."""
+        kwargs = {"parser_mode": "omegaconf", "allow_abbrev": False, "prog": "moshi_zoo", **kwargs}
+        return super().init_parser(**kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Our two top-level entries of a recipe."""
+        parser.add_argument("--run_name", type=str, default="debug", help="results go to runs/<run_name>")
+        parser.add_argument(
+            "--init_from", type=dict[str, str], default={}, help="part of the net -> model to start from"
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; what OmegaConf refuses is the user's to mend, too."""
+        try:
+            self.config = parser.parse_args(args)
+        except OmegaConfBaseException as error:
+            cause = str(error).partition("\n")[0].rpartition("resolving interpolation: ")[2]
+            raise ValueError(f"{error.full_key}: {cause}") from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint is for its state, the hyper-parameters are those that were typed."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run's folder and what depends on its name."""
+        self.root = run_folder(self._get(self.config, "run_name"))
+        for source in self._get(self.config, "init_from").values():
+            uri.resolve(source)  # a wrong name shall cost a second, not the loading of data
+        self.recipe = self._recipe()
+        section = self.config[self.subcommand] if self.subcommand else self.config
+        self.checkpoint = checkpoint_path(self.root, section.get("ckpt_path"))
+        if self.checkpoint:
+            section["ckpt_path"] = str(self.checkpoint)
+            section["weights_only"] = True  # never unpickle code; our checkpoints hold plain values
+        for logger in _as_list(section.trainer.logger):
+            if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
+                _name_wandb_run(logger, self._get(self.config, "run_name"), self.root)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add what every run has: folder, metrics.csv, progress, checkpoints, zoo folder, a copy of its recipe."""
+        config = self._get(self.config_init, "trainer")
+        callbacks = _as_list(config.callbacks)
+        if config.enable_progress_bar is not False:
+            _add(callbacks, ProgressBar, progress_callback())
+        if config.enable_checkpointing is not False:
+            _add(callbacks, RunCheckpoint, RunCheckpoint())
+            _add(callbacks, ZooWriter, ZooWriter())
+        callbacks += [InitFrom(self._get(self.config_init, "init_from")), SaveRecipe(self.recipe)]
+        kwargs |= {"default_root_dir": str(self.root), "callbacks": callbacks, "logger": self._loggers(config.logger)}
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:
+            raise ValueError(f"trainer: {error}") from error
+
+    def before_fit(self) -> None:
+        """Everything could be made: the run begins."""
+        if rank_zero_only.rank == 0 and not self.trainer.fast_dev_run:
+            make_room(self.root, self.checkpoint)
+
+    def after_fit(self) -> None:
+        """Say where the result is."""
+        if self.trainer.is_global_zero and (self.root / "zoo").is_dir():
+            print(f"The model is in {self.root / 'zoo'}; `--model {self.root}` uses it.", flush=True)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as error:
+            if self.trainer.interrupted:  # Lightning turns Ctrl-C into a failure
+                raise KeyboardInterrupt from error
+            raise
+
+    def _recipe(self) -> str:
+        config = self.config.clone()
+        section = config[self.subcommand] if self.subcommand else config
+        section.pop("config", None)
+        if "ckpt_path" in section:
+            section["ckpt_path"] = None  # the recipe starts a run; it does not resume one
+        return self._parser(self.subcommand).dump(section, skip_none=False)
+
+    def _loggers(self, configured: Any) -> list[Logger] | bool:
+        if configured is False:
+            return False
+        name = "metrics" if self.subcommand in (None, "fit") else self.subcommand
+        return [MetricsCsv(self.root / f"{name}.csv"), *(x for x in _as_list(configured) if isinstance(x, Logger))]
+
+
+class _Parser(ShortErrors, LightningArgumentParser):
+    """Lightning's parser with short errors."""
+
+
+def _prepare() -> None:
+    """Make short class names and presets known, and mend an annotation."""
+    for home in ("moshi_zoo.modules", "moshi_zoo.models", "moshi_zoo.data", "moshi_zoo.training"):
+        for module in pkgutil.iter_modules(importlib.import_module(home).__path__, home + "."):
+            importlib.import_module(module.name)
+    OmegaConf.register_resolver("preset", registry.preset, replace=True)
+    OmegaConf.register_resolver("component", _class_path, replace=True)
+    # Lightning's annotation `int | float` has become `float | int` in typing's cache: a 1, meaning one batch, turns
+    # into 1.0, meaning all of them.
+    annotations = Trainer.__init__.__wrapped__.__annotations__
+    for name in [n for n in annotations if n.startswith("limit_") and n.endswith("_batches")]:
+        annotations[name] = int | float | None
+
+
+def _class_path(component: str) -> str:
+    cls = registry.component(component)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _name_wandb_run(logger: Namespace, run_name: str, root: Path) -> None:
+    defaults = {"name": run_name, "save_dir": str(root)}
+    for key, value in defaults.items():
+        if logger.init_args.get(key) in (None, "."):
+            logger.init_args[key] = value
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None or isinstance(value, bool):
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _add(callbacks: list[Callback], kind: type[Callback], default: Callback) -> None:
+    if not any(isinstance(callback, kind) for callback in callbacks):
+        callbacks.append(default)

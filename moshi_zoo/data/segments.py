@@ -1,0 +1,186 @@
+"""Segments of speech for the codec: the data module that turns a source of recordings into batches of waveforms."""
+
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from moshi_zoo.data import synthetic
+from moshi_zoo.data.loader import EvaluationLoader, Share, TrainLoader
+from moshi_zoo.data.manifest import Recording, find
+from moshi_zoo.data.splits import Span, Splits, split
+from moshi_zoo.data.survey import BadFile, BadFiles, survey
+from moshi_zoo.data.windows import FixedWindows, RandomWindows, Window, collate
+
+Batch = dict[str, Tensor]
+
+_NOT_SPEECH = ("noise", "rir")  # kinds of recordings that a manifest may mark
+_LEAST_BATCHES = 8  # an epoch of a very small corpus goes over it several times
+
+
+class SegmentData(LightningDataModule):
+    """Mono segments of recordings, resampled: ``{wav [B, 1, S] float32, num_samples [B], index [B]}``.
+
+    Training segments are random windows in proportion to duration; an epoch has about as many as fit into the corpus.
+    Validation segments are the same whole windows every time. Files that cannot be used are left out, counted, and
+    listed with the reason in ``bad_files.jsonl`` in the run folder.
+
+    Args:
+        source: Folder of recordings (wav, flac, mp3, ogg ..., any sample rate), a ``manifest.jsonl``, one audio file,
+            or ``synthetic``: espeak-ng speech made at first use, 40 minutes of it; ``synthetic:5`` makes 5 minutes.
+        seconds: Length of a training segment. Shorter files are padded with zeros; ``num_samples`` has the true length.
+        batch_size: Segments of a batch, per process.
+        sample_rate: Sample rate of the segments in Hz.
+        num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.
+        gain_db: Range of the random gain of training segments in dB. What would clip is turned down.
+        validation_share: Share of the audio held out where no manifest marks ``valid`` or ``test`` recordings: whole
+            speakers where possible, else files, else the end of the longest file.
+        validation_seconds: Length of a validation segment.
+        validation_items: Number of validation segments.
+        min_seconds: Shorter files count as bad.
+        silence_db: Quieter segments (RMS, full scale = 0 dB) are drawn again; a file that is all quieter counts as bad.
+        max_bad_share: Share of bad files that stops the run.
+        seed: Of the order, the windows, the gains, and who is held out.
+
+    Raises:
+        ValueError: from ``setup`` if the source has nothing to train on, or too much of it is bad.
+    """
+
+    def __init__(
+        self,
+        source: str = "synthetic",
+        seconds: float = 1.28,
+        batch_size: int = 16,
+        sample_rate: int = 24000,
+        num_workers: int = 0,
+        gain_db: tuple[float, float] = (-6.0, 6.0),
+        validation_share: float = 0.05,
+        validation_seconds: float = 4.0,
+        validation_items: int = 32,
+        min_seconds: float = 0.1,
+        silence_db: float = -60.0,
+        max_bad_share: float = 0.1,
+        seed: int = 0,
+    ):
+        super().__init__()
+        _require("seconds and validation_seconds", "positive", min(seconds, validation_seconds) > 0)
+        _require("batch_size, sample_rate and validation_items", "1 or more", min(batch_size, sample_rate, validation_items) >= 1)
+        _require("gain_db", "a range such as [-6, 6]", len(gain_db) == 2 and gain_db[0] <= gain_db[1])
+        _require("validation_share", "between 0 and 0.5", 0 < validation_share <= 0.5)
+        _require("max_bad_share", "between 0 and 1", 0 <= max_bad_share <= 1)
+        self.source, self.sample_rate, self.seed = source, sample_rate, seed
+        self.seconds, self.batch_size, self.num_workers = seconds, batch_size, num_workers
+        self.gain_db = (gain_db[0], gain_db[1])
+        self.validation_share, self.validation_seconds = validation_share, validation_seconds
+        self.validation_items = validation_items
+        self.min_seconds, self.silence_db, self.max_bad_share = min_seconds, silence_db, max_bad_share
+        self.splits: Splits | None = None
+        self.bad_files: BadFiles | None = None
+
+    @property
+    def report_path(self) -> Path | None:
+        """Where bad files are listed: in the run folder, a file for each process. None without a trainer."""
+        if self.trainer is None:
+            return None
+        rank = self.trainer.global_rank
+        return Path(self.trainer.default_root_dir) / ("bad_files.jsonl" if rank == 0 else f"bad_files.rank{rank}.jsonl")
+
+    def prepare_data(self) -> None:
+        """Make the synthetic corpus, if that is the source; once a machine."""
+        self._find_source()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the recordings, look at their headers, divide them into splits."""
+        if self.splits is not None:
+            return
+        found = find(self._find_source())
+        speech = [recording for recording in found if recording.kind not in _NOT_SPEECH]
+        usable, bad = survey(speech, min_seconds=self.min_seconds, quiet=self._share.rank > 0)
+        self.bad_files = BadFiles(len(speech), self.max_bad_share, self.report_path)
+        self.bad_files.add(bad)
+        if not usable:
+            raise ValueError(f"{self.source} holds no speech that can be used: {_summary(found, bad)}")
+        self.splits = split(usable, validation_share=self.validation_share, seed=self.seed)
+        rank_zero_info(f"{self.source}: {_summary(found, bad)}; train {_minutes(self.splits.train)}, valid {_minutes(self.splits.valid)}")
+
+    def train_dataloader(self) -> TrainLoader[Window, Batch]:
+        """Random segments, resumable."""
+        splits = self._ready()
+        if not splits.train:
+            raise ValueError(f"{self.source} has nothing to train on: its manifest marks all recordings as valid or test")
+        seconds = sum(span.duration for span in splits.train)
+        num_items = max(round(seconds / self.seconds), _LEAST_BATCHES * self.batch_size)
+        dataset = RandomWindows(
+            splits.train,
+            num_samples=round(self.seconds * self.sample_rate),
+            sample_rate=self.sample_rate,
+            num_items=num_items,
+            gain_db=self.gain_db,
+            silence_db=self.silence_db,
+            seed=self.seed,
+        )
+        return TrainLoader(
+            dataset,
+            num_items=num_items,
+            batch_size=self.batch_size,
+            collate=collate,
+            finish=self._note_bad_files,
+            seed=self.seed,
+            share=self._share,
+            num_workers=self.num_workers,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader[Window, Batch]:
+        """The fixed segments of the validation recordings."""
+        return self._evaluation_loader(self._ready().valid)
+
+    def test_dataloader(self) -> EvaluationLoader[Window, Batch]:
+        """The fixed segments of the test recordings, or of the validation recordings if none are marked."""
+        return self._evaluation_loader(self._ready().test)
+
+    def _evaluation_loader(self, spans: list[Span]) -> EvaluationLoader[Window, Batch]:
+        dataset = FixedWindows(
+            spans,
+            num_samples=round(self.validation_seconds * self.sample_rate),
+            sample_rate=self.sample_rate,
+            num_items=self.validation_items,
+            silence_db=self.silence_db,
+        )
+        cast(BadFiles, self.bad_files).add(dataset.bad)
+        return EvaluationLoader(
+            dataset,
+            num_items=len(dataset),
+            batch_size=self.batch_size,
+            collate=collate,
+            finish=self._note_bad_files,
+            share=self._share,
+            num_workers=self.num_workers,
+        )
+
+    @property
+    def _share(self) -> Share:
+        return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
+
+    def _find_source(self) -> str | Path:
+        """The source as a file or folder: the synthetic corpus is made if need be."""
+        name, _, minutes = self.source.partition(":")
+        if name != "synthetic":
+            return self.source
+        try:
+            return synthetic.prepare(float(minutes or 40))
+        except ValueError as error:
+            ...
+        return self.source
+
+    def _note_bad_files(self, batch_and_bad: tuple[Batch, list[BadFile]]) -> Batch:
+        batch, bad = batch_and_bad
+        cast(BadFiles, self.bad_files).add(bad)
+        return batch
+
+    def _ready(self) -> Splits:
+        if self.splits is None:
+            self.setup()
+        return cast(Splits, self.splits)

@@ -1,0 +1,45 @@
+"""Side-by-side measurements: medians of interleaved runs, so that a busy machine slows all alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one thing, in milliseconds.
+
+    Args:
+        median: half of the runs were faster.
+        best: the fastest run.
+        runs: how many.
+    """
+
+    median: float
+    best: float
+    runs: int
+
+
+def time_side_by_side(
+    candidates: Mapping[str, Callable[[], object]], *, runs: int, warmup: int = 2, synchronize: Callable[[], None] | None = None
+) -> dict[str, Timing]:
+    """Run the candidates in turn, round after round.
+
+    Args:
+        candidates: what to call, by name.
+        runs: measured rounds.
+        warmup: rounds before them.
+        synchronize: waits for the device, before and after each call.
+    """
+    wait = synchronize or (lambda: None)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(warmup + runs):
+        for name, run in candidates.items():
+            wait()
+            start = time.perf_counter()
+            run()
+            wait()
+            if turn >= warmup:
+                times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: Timing(statistics.median(t), min(t), runs) for name, t in times.items()}

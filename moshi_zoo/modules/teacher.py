@@ -1,0 +1,128 @@
+"""Teachers for semantic distillation: frozen models of speech that show the first codebook what to keep (Moshi paper
+3.3.3).
+
+Another kind is one more subclass of `Teacher` with a registered name.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moshi_zoo.registry import register
+from moshi_zoo.spectrogram import MelSpectrogram
+
+FEATURE_RATE = 50  # Hz, of the features before pooling
+_POOL = 4  # features to a codec frame: 12.5 Hz
+
+
+class Teacher(nn.Module):
+    """Features of speech at the codec's frame rate, with nothing to train. Subclasses define `features`.
+
+    Args:
+        dim: channels of the features.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def features(self, wav: Tensor, sample_rate: int) -> Tensor:
+        """``[B, 1, S] -> [B, dim, N]`` at 50 Hz: feature n is centred on (n + 1/2) / 50 s, N = 50 S / sample_rate."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, wav: Tensor, sample_rate: int) -> Tensor:
+        """``[B, 1, S] -> [B, dim, T]`` at 12.5 Hz, T = 12.5 S / sample_rate; the caller masks frames of padding.
+
+        Each frame is the mean of the 8 features around it, so it looks 40 ms ahead of a codec frame's end: the paper
+        found a non-causal teacher critical.
+
+        Raises:
+            ValueError: if S is no whole number of frames.
+        """
+        frame = sample_rate * _POOL // FEATURE_RATE
+        if wav.shape[-1] % frame:
+            raise ValueError(
+                f"a teacher needs whole frames: {wav.shape[-1]} samples at {sample_rate} Hz are "
+                f"{wav.shape[-1] / frame:.2f} frames of {frame}; pad the clip to a multiple of {frame}"
+            )
+        features = self.features(wav, sample_rate)  # [B, 1, S] -> [B, D, 4 T]
+        assert features.shape[1:] == (self.dim, wav.shape[-1] // frame * _POOL)
+        edges = F.pad(features, (_POOL // 2, _POOL // 2), mode="replicate")
+        return F.avg_pool1d(edges, 2 * _POOL, stride=_POOL)
+
+    def train(self, mode: bool = True) -> "Teacher":
+        """Stay in evaluation mode: a teacher does not learn, whatever its parent does."""
+        return super().train(mode=False)
+
+
+@register("mfcc-teacher", presets={"nano": {"sample_rate": 24000, "num_mels": 40, "num_cepstra": 13, "max_hz": 8000.0}})
+class MFCCTeacher(Teacher):
+    """Mel cepstra with their first and second time derivatives: phonetic content without a pretrained model.
+
+    The cosine transform separates the vocal tract (low orders, kept) from pitch (high orders, dropped); removing mean
+    and variance over the clip takes away much of the speaker and the room.
+
+    Args:
+        sample_rate: of the waveform, in Hz.
+        num_mels: mel bands under the cepstra.
+        num_cepstra: cepstra kept, counted from order 0 (loudness); the features have three times as many channels.
+        max_hz: upper edge of the mel bands.
+    """
+
+    basis: Tensor
+
+    def __init__(
+        self, sample_rate: int = 24000, num_mels: int = 40, num_cepstra: int = 13, *, max_hz: float = 8000.0
+    ) -> None:
+        super().__init__(dim=3 * num_cepstra)
+        self.sample_rate = sample_rate
+        hop = sample_rate // FEATURE_RATE
+        self.mel = MelSpectrogram(
+            sample_rate,
+            n_fft=2 ** math.ceil(math.log2(2 * hop)),
+            num_mels=num_mels,
+            max_hz=max_hz,
+            power=2,
+            hop=hop,
+            window_length=5 * hop // 4,  # 25 ms
+        )
+        self.register_buffer("basis", torch.empty(num_cepstra, num_mels), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Compute the cosine basis (again: a module built on the meta device starts without it)."""
+        num_cepstra, num_mels = self.basis.shape
+        orders = torch.arange(num_cepstra, device=self.basis.device)[:, None]
+        centres = torch.arange(num_mels, device=self.basis.device) + 0.5
+        self.basis.copy_(torch.cos(math.pi / num_mels * orders * centres))
+
+    def features(self, wav: Tensor, sample_rate: int) -> Tensor:
+        """``[B, 1, S] -> [B, 3 num_cepstra, N]`` at 50 Hz, of mean 0 and variance 1 over each clip.
+
+        Raises:
+            ValueError: if the sample rate is not the one it was built for.
+        """
+        if sample_rate != self.sample_rate:
+            raise ValueError(
+                f"the waveform has {sample_rate} Hz but this teacher was built for {self.sample_rate} Hz: "
+                "set its sample_rate"
+            )
+        with torch.autocast(wav.device.type, enabled=False):
+            log_mel = (self.mel(wav[:, 0]) + 1e-8).log()  # [B, S] -> [B, M, N]
+            cepstra = self.basis @ log_mel
+            slopes = _slope(cepstra)
+            features = torch.cat([cepstra, slopes, _slope(slopes)], dim=1)
+            # The floor keeps a silent clip at zero instead of blowing up its rounding errors.
+            return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-3)
+
+
+def _slope(x: Tensor) -> Tensor:
+    """Least-squares slope over 5 frames, edges replicated: ``[B, C, N] -> [B, C, N]``."""
+    padded = F.pad(x, (2, 2), mode="replicate")
+    frames = x.shape[-1]
+    after1, after2 = padded[..., 3 : 3 + frames], padded[..., 4 : 4 + frames]
+    before1, before2 = padded[..., 1 : 1 + frames], padded[..., :frames]
+    return (after1 - before1 + 2 * (after2 - before2)) / 10

@@ -1,0 +1,96 @@
+"""Starts a stage with the weights of earlier ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import nn
+
+from moshi_zoo import registry
+from moshi_zoo.modules.conv import folded_state_dict, load_folded
+from moshi_zoo.training.stage import Stage
+from moshi_zoo.zoo import folder, uri
+from moshi_zoo.zoo.config import Parent, read_config
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one source brought."""
+
+    part: str
+    source: str
+    num_tensors: int
+    num_parameters: int
+
+
+class InitFrom(Callback):
+    """Loads parts of the net from zoo folders before the first step; a resumed run has its weights already.
+
+    All tensors of a part must come from its source, each with its shape. Nothing is passed over: what is missing, left
+    over or of another shape is an error.
+
+    Args:
+        sources: submodule of the net (``net``: the whole) -> name, run or folder of a model.
+    """
+
+    def __init__(self, sources: Mapping[str, str]):
+        self.sources = dict(sources)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Load, unless the run goes on from a checkpoint."""
+        self._load(trainer, pl_module)
+
+    on_validation_start = on_test_start = on_predict_start = on_fit_start
+
+    def _load(self, trainer: Trainer, stage: LightningModule) -> None:
+        if not self.sources or trainer.ckpt_path is not None or not isinstance(stage, Stage):
+            return
+        loaded = [load_part(stage.net, part, source) for part, source in self.sources.items()]
+        stage.parents = [parent_of(source) for source in dict.fromkeys(self.sources.values())]
+        rank_zero_info(report(stage.net, loaded))
+        self.sources = {}  # a fit validates too: once is enough
+
+
+def load_part(net: nn.Module, part: str, source: str) -> Loaded:
+    """Copy the weights of a zoo folder into a part of a network, in place.
+
+    Args:
+        net: the network.
+        part: path of a submodule, or ``net`` for all of it.
+        source: name, run or folder of a model.
+
+    Raises:
+        ValueError: if there is no such part or model, or the weights do not fit it exactly.
+    """
+    parts = {"net": net, **{name: module for name, module in net.named_modules() if name}}
+    if part not in parts:
+        raise ValueError(f"init_from: {registry.unknown('part of the net', part, parts)}")
+    path = uri.resolve(source)
+    folder.verify(path)
+    tensors = folder.read_weights(path)
+    try:
+        load_folded(parts[part], tensors)
+    except ValueError as error:
+        raise ValueError(f"init_from: {source} does not fit {part}: {error}") from error
+    return Loaded(part, source, len(tensors), sum(t.numel() for t in tensors.values()))
+
+
+def parent_of(source: str) -> Parent:
+    """The entry of a model in the lineage of those made from it."""
+    return Parent(name=source, sha256=read_config(uri.resolve(source)).sha256)
+
+
+def report(net: nn.Module, loaded: list[Loaded]) -> str:
+    """A small table: what came from where, and how much of the net stays as it was initialised."""
+    rows = [(f"{x.part} <- {x.source}", x.num_tensors, x.num_parameters) for x in loaded]
+    touched = {key for key in folded_state_dict(net) for x in loaded if x.part == "net" or key.startswith(f"{x.part}.")}
+    new = {key: tensor for key, tensor in folded_state_dict(net).items() if key not in touched}
+    rows.append(("new", len(new), sum(t.numel() for t in new.values())))
+    width = max(len(name) for name, _, _ in rows)
+    return "\n".join(
+        [
+            "init_from:",
+            *(f"  {name:<{width}}  {tensors:>5} tensors  {numbers:>13,} numbers" for name, tensors, numbers in rows),
+        ]
+    )

@@ -1,0 +1,20 @@
+"""Fixtures for all tests."""
+
+import socket
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """The same random numbers in every test, whatever runs before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
