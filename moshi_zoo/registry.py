@@ -138,7 +138,9 @@ def _to_class_paths(spec: Any) -> Any:
 def _refuse_code(value: Any) -> None:
     if isinstance(value, Mapping):
         if "class_path" in value:
-            raise ValueError(f"class_path {value['class_path']!r} in a zoo folder: only registered components are loaded")
+            raise ValueError(
+                f"class_path {value['class_path']!r} in a zoo folder: only registered components are loaded"
+            )
         if "component" in value:
             component(value["component"])
         for inner in value.values():
@@ -149,7 +151,9 @@ def _refuse_code(value: Any) -> None:
     elif isinstance(value, str) and not _PLAIN_STRING.fullmatch(value):
         raise ValueError(f"the text {value!r} in a zoo folder's init_args may name code or a file: refused")
     elif value is not None and not isinstance(value, str | int | float | bool):
-        raise ValueError(f"{value!r} ({type(value).__name__}) in a zoo folder's init_args: only plain values are loaded")
+        raise ValueError(
+            f"{value!r} ({type(value).__name__}) in a zoo folder's init_args: only plain values are loaded"
+        )
 
 
 def _parse(spec: Spec) -> tuple[Any, Any]:
@@ -169,7 +173,9 @@ def _name_of(path: str) -> str:
     for name, entry in _components.items():
         if _path(entry.cls) == path:
             return name
-    raise ValueError(f"{path} is not registered, so it cannot be saved in a zoo folder; decorate it with @register(...)")
+    raise ValueError(
+        f"{path} is not registered, so it cannot be saved in a zoo folder; decorate it with @register(...)"
+    )
 
 
 def _path(cls: type) -> str:

@@ -137,8 +137,9 @@ def mel_filterbank(num_bins: int, num_mels: int, sample_rate: int, min_hz: float
             f"mel bands from {min_hz} to {max_hz} Hz do not fit a sample rate of {sample_rate} Hz: "
             f"choose 0 <= min_hz < max_hz <= {sample_rate / 2}"
         )
-    edges = mel_to_hz(torch.linspace(hz_to_mel(min_hz), hz_to_mel(max_hz), num_mels + 2, dtype=torch.float64))
-    bins = torch.linspace(0, sample_rate / 2, num_bins, dtype=torch.float64)[:, None]
+    exact = {"dtype": torch.float64, "device": "cpu"}  # not every device has float64
+    edges = mel_to_hz(torch.linspace(hz_to_mel(min_hz), hz_to_mel(max_hz), num_mels + 2, **exact))
+    bins = torch.linspace(0, sample_rate / 2, num_bins, **exact)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp(min=0).float()

@@ -47,7 +47,7 @@ def run(words: list[str]) -> None:
         words: the verb and what the user typed after it.
     """
     verb, *rest = words
-    if not rest or set(rest) & {"-h", "--help"}:
+    if set(rest) & {"-h", "--help"}:
         print(
             _HELP.format(
                 verb=verb, what=_WHAT[verb], checkpoint=_RESUME if verb == "fit" else _WEIGHTS, example=_EXAMPLE

@@ -38,7 +38,7 @@ class ProgressLines(ProgressBar):
         """Start the clock."""
         self._started = (time.monotonic(), trainer.global_step)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         """Print a line if it is time."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._interval

@@ -1,6 +1,7 @@
 """The training verbs: Lightning's command line, with our presets, run folders and messages."""
 
 import importlib
+import inspect
 import pkgutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -70,7 +70,8 @@ class ZooCLI(LightningCLI):
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Our two top-level entries of a recipe."""
+        """Our two top-level entries of a recipe, and the one value that net and data share."""
+        parser.link_arguments("model.init_args.net.init_args.sample_rate", "data.init_args.sample_rate")
         parser.add_argument("--run_name", type=str, default="debug", help="results go to runs/<run_name>")
         parser.add_argument(
             "--init_from", type=dict[str, str], default={}, help="part of the net -> model to start from"
@@ -104,28 +105,31 @@ class ZooCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every run has: folder, metrics.csv, progress, checkpoints, zoo folder, a copy of its recipe."""
-        config = self._get(self.config_init, "trainer")
-        callbacks = _as_list(config.callbacks)
+        made = self.config_init[self.subcommand] if self.subcommand else self.config_init
+        config = made["trainer"]
+        callbacks = [*_as_list(config.callbacks), InitFrom(made["init_from"])]
         if config.enable_progress_bar is not False:
             _add(callbacks, ProgressBar, progress_callback())
-        if config.enable_checkpointing is not False:
+        self.keeps_results = not config.fast_dev_run and self.subcommand == "fit"
+        if self.keeps_results:
+            callbacks.append(SaveRecipe(self.recipe))
+        if self.keeps_results and config.enable_checkpointing is not False:
             _add(callbacks, RunCheckpoint, RunCheckpoint())
             _add(callbacks, ZooWriter, ZooWriter())
-        callbacks += [InitFrom(self._get(self.config_init, "init_from")), SaveRecipe(self.recipe)]
         kwargs |= {"default_root_dir": str(self.root), "callbacks": callbacks, "logger": self._loggers(config.logger)}
         try:
             return super().instantiate_trainer(**kwargs)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             raise ValueError(f"trainer: {error}") from error
 
     def before_fit(self) -> None:
         """Everything could be made: the run begins."""
-        if rank_zero_only.rank == 0 and not self.trainer.fast_dev_run:
+        if self.trainer.is_global_zero and self.keeps_results:
             make_room(self.root, self.checkpoint)
 
     def after_fit(self) -> None:
         """Say where the result is."""
-        if self.trainer.is_global_zero and (self.root / "zoo").is_dir():
+        if self.trainer.is_global_zero and self.keeps_results and (self.root / "zoo").is_dir():
             print(f"The model is in {self.root / 'zoo'}; `--model {self.root}` uses it.", flush=True)
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -164,7 +168,7 @@ def _prepare() -> None:
     OmegaConf.register_resolver("component", _class_path, replace=True)
     # Lightning's annotation `int | float` has become `float | int` in typing's cache: a 1, meaning one batch, turns
     # into 1.0, meaning all of them.
-    annotations = Trainer.__init__.__wrapped__.__annotations__
+    annotations = inspect.unwrap(Trainer.__init__).__annotations__
     for name in [n for n in annotations if n.startswith("limit_") and n.endswith("_batches")]:
         annotations[name] = int | float | None
 

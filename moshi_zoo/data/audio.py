@@ -1,7 +1,10 @@
 """Audio files in and out: soundfile for the formats, soxr for the sample rates. Only what is asked for is decoded."""
 
+import os
+import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
@@ -25,6 +28,9 @@ FOREIGN_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", "
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".ogg": "VORBIS", ".mp3": "MPEG_LAYER_III"}
 _FILTER_REACH = 160  # samples at the lower rate: beyond them the HQ resampling filter is below 1e-7 (measured)
 _WRITE_BLOCK = 1 << 16  # samples: libsndfile's Vorbis encoder overflows its stack on much longer writes
+_MP3_RESERVOIR = 16 * 1152  # samples: the bits of a frame reach back 511 bytes, at 8 kbit/s that is 11 frames
+_OGG_PAGE = 65_307  # bytes, at most
+_stderr = threading.Lock()  # who holds it may redirect file descriptor 2
 _LONGEST_HOURS = 10_000  # a header that promises more does not know its length
 
 
@@ -253,9 +259,13 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 
 def _read_between(file: soundfile.SoundFile, start: int, stop: int, path: str | Path) -> np.ndarray:
-    if file.tell() != start:
-        file.seek(start)
-    samples = file.read(stop - start, dtype="float32", always_2d=True)  # [S, C]
+    lead = start - _before(start, file, path)
+    with _silenced() if lead else nullcontext():
+        if file.tell() != start:
+            file.seek(start - lead)
+        else:
+            lead = 0
+        samples = file.read(lead + stop - start, dtype="float32", always_2d=True)[lead:]  # [S, C]
     guessed = (
         file.format == "MP3"
     )  # without a length in its header, which is common, mp3 says only about how long it is
@@ -267,13 +277,40 @@ def _read_between(file: soundfile.SoundFile, start: int, stop: int, path: str | 
     return samples
 
 
+def _before(start: int, file: soundfile.SoundFile, path: str | Path) -> int:
+    """Where to seek to so that reading on gives the true samples from ``start``: libsndfile 1.2.2 is not always exact."""
+    if file.format == "MP3":  # a frame may need bits that were sent with frames before it
+        return max(start - _MP3_RESERVOIR, 0)
+    if file.subtype == "VORBIS":  # inside of the last page it lands some milliseconds late
+        with Path(path).open("rb") as ogg:
+            ogg.seek(max(-2 * _OGG_PAGE, -Path(path).stat().st_size), os.SEEK_END)
+            tail = ogg.read()
+        pages = (int.from_bytes(tail[m.start() + 6 : m.start() + 14], "little") for m in re.finditer(b"OggS", tail))
+        *_, last_but_one, _ = 0, 0, *(end for end in pages if end < 1 << 63)  # where pages end; -1: in the next one
+        return min(start, last_but_one)
+    return start
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep mpg123 from writing to the terminal: after a seek it complains about each frame that lacks its first bits."""
+    with Path(os.devnull).open("wb") as nowhere, _stderr:
+        terminal = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
 def _with_channels(samples: np.ndarray, channels: int | None, path: str | Path) -> np.ndarray:
+    if channels is None or channels == samples.shape[1]:
+        return samples
     if channels == 1:
         return samples.mean(axis=1, keepdims=True)
-    if channels is not None and channels != samples.shape[1]:
-        problem = f"has {samples.shape[1]} channels, {channels} are needed"
-        raise AudioError(path, problem, "record each speaker in a channel of their own")
-    return samples
+    problem = f"has {samples.shape[1]} channels, {channels} are needed"
+    raise AudioError(path, problem, "record each speaker in a channel of their own")
 
 
 def _to_tensor(samples: np.ndarray) -> Tensor:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from moshi_zoo.data.audio import FOREIGN_SUFFIXES, SUFFIXES
 
@@ -64,26 +64,31 @@ def find(source: str | Path) -> list[Recording]:
     raise ValueError(f"{source} is neither a manifest (.jsonl) nor audio ({', '.join(sorted(SUFFIXES))})")
 
 
-def read_manifest(manifest: str | Path) -> list[Recording]:
+def read_manifest(manifest: str | Path, *, others: Literal["keep", "skip"] = "keep") -> list[Recording]:
     """Read a manifest.
+
+    Args:
+        manifest: The file.
+        others: What to do with lines about files that are not audio, such as texts.
 
     Raises:
         ValueError: if it is empty, or a line is malformed: the message names file and line.
     """
     manifest = Path(manifest)
+    lines = [(number, line) for number, line in enumerate(manifest.read_bytes().splitlines(), 1) if line.strip()]
+    if not lines:
+        raise ValueError(f"{manifest} is empty; it needs lines like {_EXAMPLE}")
     recordings, base = [], None
-    for number, line in enumerate(manifest.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in lines:
         try:
             entry = _parse(line)
             path = entry["path"]
+            if others == "skip" and not _is_audio(Path(path)):
+                continue
             base = base or next((f for f in (manifest.parent, manifest.parent.parent) if (f / path).exists()), None)
             recordings.append(_recording(entry, (base or manifest.parent) / path))
         except ValueError as error:
             raise ValueError(f"{manifest}:{number}: {error}; a line looks like {_EXAMPLE}") from error
-    if not recordings:
-        raise ValueError(f"{manifest} is empty; it needs lines like {_EXAMPLE}")
     return recordings
 
 
@@ -134,8 +139,7 @@ _KIND_NAMES = {str: "a text", float: "a number", list: "a list"}
 def _scan(folder: Path) -> list[Recording]:
     found = {path: Recording(path) for path in _walk(folder) if _is_audio(path)}
     for manifest in [path for path in _walk(folder) if path.name == "manifest.jsonl"]:
-        known = {r.path: r for r in read_manifest(manifest) if _is_audio(r.path)}  # manifests of texts exist too
-        found.update(known)
+        found.update({recording.path: recording for recording in read_manifest(manifest, others="skip")})
     if not found:
         raise ValueError(f"{folder} holds no audio: looked for {', '.join(sorted(SUFFIXES))} in it and below")
     return [found[path] for path in sorted(found)]

@@ -1,8 +1,7 @@
 """Segments of speech for the codec: the data module that turns a source of recordings into batches of waveforms."""
 
-from collections import Counter
+import re
 from pathlib import Path
-from typing import cast
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from moshi_zoo.data import synthetic
 from moshi_zoo.data.loader import EvaluationLoader, Share, TrainLoader
-from moshi_zoo.data.manifest import Recording, find
+from moshi_zoo.data.manifest import find
 from moshi_zoo.data.splits import Span, Splits, split
 from moshi_zoo.data.survey import BadFile, BadFiles, survey
 from moshi_zoo.data.windows import FixedWindows, RandomWindows, Window, collate
@@ -66,11 +65,14 @@ class SegmentData(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        _require("seconds and validation_seconds", "positive", min(seconds, validation_seconds) > 0)
-        _require("batch_size, sample_rate and validation_items", "1 or more", min(batch_size, sample_rate, validation_items) >= 1)
-        _require("gain_db", "a range such as [-6, 6]", len(gain_db) == 2 and gain_db[0] <= gain_db[1])
-        _require("validation_share", "between 0 and 0.5", 0 < validation_share <= 0.5)
-        _require("max_bad_share", "between 0 and 1", 0 <= max_bad_share <= 1)
+        _require(seconds > 0, "seconds", seconds, "positive")
+        _require(batch_size >= 1, "batch_size", batch_size, "1 or more")
+        _require(sample_rate >= 1, "sample_rate", sample_rate, "positive")
+        _require(len(gain_db) == 2 and gain_db[0] <= gain_db[1], "gain_db", gain_db, "a range such as [-6, 6]")
+        _require(0 < validation_share <= 0.5, "validation_share", validation_share, "above 0 and up to 0.5")
+        _require(validation_seconds > 0, "validation_seconds", validation_seconds, "positive")
+        _require(validation_items >= 1, "validation_items", validation_items, "1 or more")
+        _require(0 <= max_bad_share <= 1, "max_bad_share", max_bad_share, "between 0 and 1")
         self.source, self.sample_rate, self.seed = source, sample_rate, seed
         self.seconds, self.batch_size, self.num_workers = seconds, batch_size, num_workers
         self.gain_db = (gain_db[0], gain_db[1])
@@ -99,18 +101,22 @@ class SegmentData(LightningDataModule):
         found = find(self._find_source())
         speech = [recording for recording in found if recording.kind not in _NOT_SPEECH]
         usable, bad = survey(speech, min_seconds=self.min_seconds, quiet=self._share.rank > 0)
+        summary = f"{len(found)} files, {len(found) - len(speech)} of them noise, {len(bad)} bad"
         self.bad_files = BadFiles(len(speech), self.max_bad_share, self.report_path)
         self.bad_files.add(bad)
         if not usable:
-            raise ValueError(f"{self.source} holds no speech that can be used: {_summary(found, bad)}")
+            raise ValueError(f"{self.source} holds no speech that can be used: {summary}")
         self.splits = split(usable, validation_share=self.validation_share, seed=self.seed)
-        rank_zero_info(f"{self.source}: {_summary(found, bad)}; train {_minutes(self.splits.train)}, valid {_minutes(self.splits.valid)}")
+        split_minutes = f"{_minutes(self.splits.train)} to train, {_minutes(self.splits.valid)} to validate"
+        rank_zero_info(f"{self.source}: {summary}; {split_minutes}")
 
     def train_dataloader(self) -> TrainLoader[Window, Batch]:
         """Random segments, resumable."""
         splits = self._ready()
         if not splits.train:
-            raise ValueError(f"{self.source} has nothing to train on: its manifest marks all recordings as valid or test")
+            raise ValueError(
+                f"{self.source} has nothing to train on: its manifest marks all recordings as valid or test"
+            )
         seconds = sum(span.duration for span in splits.train)
         num_items = max(round(seconds / self.seconds), _LEAST_BATCHES * self.batch_size)
         dataset = RandomWindows(
@@ -127,7 +133,7 @@ class SegmentData(LightningDataModule):
             num_items=num_items,
             batch_size=self.batch_size,
             collate=collate,
-            finish=self._note_bad_files,
+            finish=self._without_bad_files,
             seed=self.seed,
             share=self._share,
             num_workers=self.num_workers,
@@ -149,13 +155,13 @@ class SegmentData(LightningDataModule):
             num_items=self.validation_items,
             silence_db=self.silence_db,
         )
-        cast(BadFiles, self.bad_files).add(dataset.bad)
+        self._note_bad_files(dataset.bad)
         return EvaluationLoader(
             dataset,
             num_items=len(dataset),
             batch_size=self.batch_size,
             collate=collate,
-            finish=self._note_bad_files,
+            finish=self._without_bad_files,
             share=self._share,
             num_workers=self.num_workers,
         )
@@ -169,18 +175,29 @@ class SegmentData(LightningDataModule):
         name, _, minutes = self.source.partition(":")
         if name != "synthetic":
             return self.source
-        try:
-            return synthetic.prepare(float(minutes or 40))
-        except ValueError as error:
-            ...
-        return self.source
+        _require(re.fullmatch(r"(\d+(\.\d+)?)?", minutes) is not None, "source", self.source, "synthetic:MINUTES")
+        return synthetic.prepare(float(minutes)) if minutes else synthetic.prepare()
 
-    def _note_bad_files(self, batch_and_bad: tuple[Batch, list[BadFile]]) -> Batch:
+    def _without_bad_files(self, batch_and_bad: tuple[Batch, list[BadFile]]) -> Batch:
         batch, bad = batch_and_bad
-        cast(BadFiles, self.bad_files).add(bad)
+        self._note_bad_files(bad)
         return batch
+
+    def _note_bad_files(self, bad: list[BadFile]) -> None:
+        assert self.bad_files is not None, "setup() comes before the loaders"
+        self.bad_files.add(bad)
 
     def _ready(self) -> Splits:
         if self.splits is None:
             self.setup()
-        return cast(Splits, self.splits)
+        assert self.splits is not None
+        return self.splits
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value!r}; it must be {rule}")
+
+
+def _minutes(spans: list[Span]) -> str:
+    return f"{sum(span.duration for span in spans) / 60:.1f} min"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -31,6 +32,9 @@ TRAIN_SPEAKERS = (
     *("en-gb-scotland+m8", "en-gb-scotland+f1", "en-029+m7", "en-029+f2"),
 )
 VALID_SPEAKERS = ("en-us+m6", "en-us+f3", "en+max", "en-gb-x-rp+Alicia", "en-us+robert", "en-gb-scotland+Mario")
+
+SAMPLE_RATE = 24_000
+"""Of the files in Hz. espeak speaks at 22.05 kHz; at Mimi's rate a training run need not resample."""
 
 _VERSION = 1  # of this file's output: change it with anything that changes a sample
 _VALID_SHARE = 0.1
@@ -120,8 +124,8 @@ def _make(folder: Path, minutes: float, seed: int, shown_as: Path) -> None:
             recording = _speak(engine, speaker, random.Random(f"{seed}/{split}/{i}"))
             path = Path(split) / f"{i:04d}-{speaker}.flac"
             (folder / path).parent.mkdir(exist_ok=True)
-            wav = torch.from_numpy(_in_a_room(recording, np.random.default_rng([seed, i, split == "valid"])))
-            audio.save(folder / path, wav[None], recording.sample_rate)
+            wav = _in_a_room(recording, np.random.default_rng([seed, i, split == "valid"]))  # [S]
+            audio.save(folder / path, torch.from_numpy(wav)[None], SAMPLE_RATE)
             line = {
                 "path": path.as_posix(),
                 "duration": round(recording.num_samples / recording.sample_rate, 4),
@@ -153,7 +157,8 @@ def _speak(engine: Engine, speaker: str, rng: random.Random) -> _Recording:
 
 
 def _in_a_room(recording: _Recording, rng: np.random.Generator) -> np.ndarray:
-    speech = np.concatenate(recording.blocks) * _gain(rng.uniform(*_LEVEL_DB))  # float32 [S]
+    speech = np.concatenate(recording.blocks) * _gain(rng.uniform(*_LEVEL_DB))
+    speech = soxr.resample(speech, recording.sample_rate, SAMPLE_RATE, quality="HQ")
     hiss = rng.standard_normal(len(speech) + 1, dtype=np.float32)
     tone = (hiss[1:] + hiss[:-1]) / np.sqrt(2, dtype=np.float32)  # darker than white, RMS 1
     mixed = speech + tone * _gain(rng.uniform(*_ROOM_TONE_DB))

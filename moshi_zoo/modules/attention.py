@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.rope import rotate
 from moshi_zoo.modules.streaming import State
 
@@ -80,8 +81,8 @@ class Attention(nn.Module):
         if dim % num_heads:
             raise ValueError(f"dim ({dim}) must be divisible by num_heads ({num_heads})")
         self.num_heads = num_heads
-        self.in_proj = nn.Linear(dim, 3 * dim, bias=False)  # rows: queries, keys, values, each head by head
-        self.out_proj = nn.Linear(dim, dim, bias=False)
+        self.in_proj = Linear(dim, 3 * dim, bias=False)  # rows: queries, keys, values, each head by head
+        self.out_proj = Linear(dim, dim, bias=False)
 
     def init_state(self, batch_size: int, capacity: int) -> KeyValueState:
         """An empty ring of ``capacity`` positions."""

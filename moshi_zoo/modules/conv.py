@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from moshi_zoo.modules.linear import linear
 from moshi_zoo.modules.streaming import State
 
 _SHORT = 32  # output positions up to which a matrix product beats a convolution kernel
@@ -92,7 +93,7 @@ class CausalConv1d(nn.Conv1d):
         if self.groups == 1 and self.dilation == (1,) and _is_short(x, self.stride[0]):
             windows = x.unfold(-1, self.kernel_size[0], self.stride[0])  # [B, C, T, k]
             windows = windows.transpose(1, 2).flatten(2)  # [B, T, C k]
-            return F.linear(windows, self.weight.flatten(1), self.bias).transpose(1, 2)
+            return linear(windows, self.weight.flatten(1), self.bias).transpose(1, 2)
         return super().forward(x)
 
     def _past(self, x: Tensor, state: ConvState | None) -> Tensor:

@@ -49,7 +49,7 @@ class Discriminator(nn.Module):
             "max_hz": None,
             "negative_slope": 0.3,
         },
-        # What a CPU can pay for: full costs 300 times as much.
+        # What a CPU can pay for: full costs over 200 times as much.
         "nano": {
             "sample_rate": 24000,
             "num_filters": 8,
@@ -183,7 +183,7 @@ class WeightNormConv2d(nn.Conv2d):
             return
         weight = torch.empty_like(self.weight)
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
-        self.weight = nn.Parameter(weight)
+        self.weight = weight  # the parametrization splits it
         assert self.bias is not None
         bound = 1 / math.sqrt(weight[0].numel())
         nn.init.uniform_(self.bias, -bound, bound)

@@ -16,6 +16,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moshi_zoo.modules.linear import Linear
 from moshi_zoo.registry import register
 
 _EPSILON = 1e-5
@@ -129,8 +130,8 @@ class ResidualVQ(nn.Module):
 
     def __init__(self, dim: int, *, num_codebooks: int, codebook_size: int, codebook_dim: int, decay: float):
         super().__init__()
-        self.input_proj = nn.Linear(dim, codebook_dim, bias=False)
-        self.output_proj = nn.Linear(codebook_dim, dim, bias=False)
+        self.input_proj = Linear(dim, codebook_dim, bias=False)
+        self.output_proj = Linear(codebook_dim, dim, bias=False)
         self.codebooks = nn.ModuleList(Codebook(codebook_size, codebook_dim, decay=decay) for _ in range(num_codebooks))
 
     def encode(self, latent: Tensor, num_codebooks: int) -> Tensor:
@@ -300,7 +301,13 @@ class SplitRVQ(Quantizer):
     """
 
     def __init__(
-        self, dim: int, *, num_codebooks: int = 32, codebook_size: int = 2048, codebook_dim: int = 256, decay: float = 0.99
+        self,
+        dim: int,
+        *,
+        num_codebooks: int = 32,
+        codebook_size: int = 2048,
+        codebook_dim: int = 256,
+        decay: float = 0.99,
     ):
         super().__init__()
         self.num_codebooks, self.codebook_size = num_codebooks, codebook_size

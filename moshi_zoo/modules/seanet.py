@@ -149,9 +149,8 @@ class SEANetDecoder(Decoder):
         return self.layers(latent, state)
 
 
-def _residual_blocks(
-    dim: int, kernel_size: int, num_layers: int, dilation_base: int, compress: int
-) -> list[nn.Module]:
+def _residual_blocks(dim: int, kernel_size: int, num_layers: int, dilation_base: int, compress: int) -> list[nn.Module]:
     return [
-        ResidualBlock(dim, kernel_size=kernel_size, dilation=dilation_base**j, compress=compress) for j in range(num_layers)
+        ResidualBlock(dim, kernel_size=kernel_size, dilation=dilation_base**j, compress=compress)
+        for j in range(num_layers)
     ]

@@ -71,7 +71,16 @@ class SpectralEncoder(Encoder):
         num_blocks: ConvNeXt blocks at that rate.
     """
 
-    def __init__(self, dim: int, *, n_fft: int = 960, frame_hop: int = 240, stride: int = 4, width: int = 160, num_blocks: int = 3):
+    def __init__(
+        self,
+        dim: int,
+        *,
+        n_fft: int = 960,
+        frame_hop: int = 240,
+        stride: int = 4,
+        width: int = 160,
+        num_blocks: int = 3,
+    ):
         super().__init__()
         self.hop = frame_hop * stride
         self.n_fft, self.frame_hop = n_fft, frame_hop
@@ -111,7 +120,16 @@ class SpectralEncoder(Encoder):
 class SpectralDecoder(Decoder):
     """Transposed convolution -> ConvNeXt blocks -> log magnitude and phase -> inverse STFT; arguments as the encoder's."""
 
-    def __init__(self, dim: int, *, n_fft: int = 960, frame_hop: int = 240, stride: int = 4, width: int = 160, num_blocks: int = 4):
+    def __init__(
+        self,
+        dim: int,
+        *,
+        n_fft: int = 960,
+        frame_hop: int = 240,
+        stride: int = 4,
+        width: int = 160,
+        num_blocks: int = 4,
+    ):
         super().__init__()
         self.hop = frame_hop * stride
         self.n_fft, self.frame_hop = n_fft, frame_hop

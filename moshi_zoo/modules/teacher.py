@@ -5,6 +5,7 @@ Another kind is one more subclass of `Teacher` with a registered name.
 """
 
 import math
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class Teacher(nn.Module):
         edges = F.pad(features, (_POOL // 2, _POOL // 2), mode="replicate")
         return F.avg_pool1d(edges, 2 * _POOL, stride=_POOL)
 
-    def train(self, mode: bool = True) -> "Teacher":
+    def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: a teacher does not learn, whatever its parent does."""
         return super().train(mode=False)
 
@@ -97,7 +98,7 @@ class MFCCTeacher(Teacher):
         num_cepstra, num_mels = self.basis.shape
         orders = torch.arange(num_cepstra, device=self.basis.device)[:, None]
         centres = torch.arange(num_mels, device=self.basis.device) + 0.5
-        self.basis.copy_(torch.cos(math.pi / num_mels * orders * centres))
+        self.basis.copy_(math.sqrt(2 / num_mels) * torch.cos(math.pi / num_mels * orders * centres))
 
     def features(self, wav: Tensor, sample_rate: int) -> Tensor:
         """``[B, 1, S] -> [B, 3 num_cepstra, N]`` at 50 Hz, of mean 0 and variance 1 over each clip.
@@ -116,7 +117,7 @@ class MFCCTeacher(Teacher):
             slopes = _slope(cepstra)
             features = torch.cat([cepstra, slopes, _slope(slopes)], dim=1)
             # The floor keeps a silent clip at zero instead of blowing up its rounding errors.
-            return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-3)
+            return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-2)
 
 
 def _slope(x: Tensor) -> Tensor:

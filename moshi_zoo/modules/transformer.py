@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from moshi_zoo.modules.attention import Attention, KeyValueState, Window
+from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.norm import LayerScale
 from moshi_zoo.modules.rope import rotary_angles
 from moshi_zoo.modules.streaming import State
@@ -55,7 +56,7 @@ class TransformerLayer(nn.Module):
         self.attention_scale = LayerScale(dim, size.layer_scale)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
-            nn.Linear(dim, size.hidden_dim, bias=False), nn.GELU(), nn.Linear(size.hidden_dim, dim, bias=False)
+            Linear(dim, size.hidden_dim, bias=False), nn.GELU(), Linear(size.hidden_dim, dim, bias=False)
         )
         self.mlp_scale = LayerScale(dim, size.layer_scale)
 
@@ -87,8 +88,6 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, state: TransformerState | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
-        if state is None and x.shape[1] > 4 * self.size.context and not torch.is_grad_enabled():
-            state = self.init_state(x.shape[0], max_chunk=self.size.context)  # memory linear in T, not quadratic
         if state is None:
             return self._chunk(x, None)
         max_chunk = state.layers[0].keys.shape[2] - self.size.context + 1

@@ -292,7 +292,9 @@ class LitMimi(Stage):
         self.manual_backward(loss / self.accumulate)
         if last:
             self._optimize(optimizer, "discriminator")
-        right = torch.stack([((x > 0).float().mean() + (y < 0).float().mean()) / 2 for x, y in zip(a.logits, b.logits, strict=True)])
+        right = torch.stack(
+            [((x > 0).float().mean() + (y < 0).float().mean()) / 2 for x, y in zip(a.logits, b.logits, strict=True)]
+        )
         self.log_dict({"train/discriminator": loss, "train/discriminator_accuracy": right.mean()})
 
     def _optimize(self, optimizer: Any, name: str) -> None:
@@ -323,7 +325,10 @@ class LitMimi(Stage):
         rate, quantized = self.codec.sample_rate, self.codec.quantizer.is_initialized
         semantic = self._reconstruct(wav, 1)[0] if quantized else None
         for i in range(len(wav)):
-            rows = {"original": wav[i, 0], f"{self.codec.num_codebooks} codebooks" if quantized else "unquantized": decoded[i, 0]}
+            rows = {
+                "original": wav[i, 0],
+                f"{self.codec.num_codebooks} codebooks" if quantized else "unquantized": decoded[i, 0],
+            }
             if semantic is not None:
                 rows["1 codebook"] = semantic[i, 0]
             log_audio(self, f"{i}_original", wav[i], rate)

@@ -26,7 +26,7 @@ class RunCheckpoint(Checkpoint):
         self.best = Best()
         self._saved_step = -1
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         """Save every N steps."""
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             self._save_last(trainer)
@@ -63,5 +63,4 @@ class RunCheckpoint(Checkpoint):
             self._save(trainer, "last")
 
     def _save(self, trainer: Trainer, name: str) -> None:
-        if not trainer.fast_dev_run:
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt")
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt")

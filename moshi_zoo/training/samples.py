@@ -42,7 +42,7 @@ def log_picture(stage: LightningModule, name: str, image: "Image") -> None:
 
 def _place(stage: LightningModule, name: str, suffix: str) -> Path | None:
     trainer = stage.trainer
-    if not trainer.is_global_zero or trainer.fast_dev_run or trainer.sanity_checking:
+    if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False) or trainer.sanity_checking:
         return None
     folder = Path(trainer.default_root_dir) / "samples" / f"step-{trainer.global_step:06d}"
     folder.mkdir(parents=True, exist_ok=True)

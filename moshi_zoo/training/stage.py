@@ -29,7 +29,8 @@ class Stage(LightningModule):
     def __init__(self, net: Callable[[], nn.Module]):
         super().__init__()
         self.save_hyperparameters(logger=False)
-        _keep_plain(self.hparams)
+        for name in [n for n, value in self.hparams.items() if not _is_plain(value)]:
+            del self.hparams[name]
         self.make_net = net
         self.parents: list[Parent] = []  # zoo folders that this stage started from
 
@@ -80,11 +81,6 @@ class Stage(LightningModule):
 
 def _do_nothing() -> None:
     pass
-
-
-def _keep_plain(hparams: dict[str, Any]) -> None:
-    for key in [k for k, v in hparams.items() if not _is_plain(v)]:
-        del hparams[key]
 
 
 def _is_plain(value: Any) -> bool:

@@ -43,8 +43,6 @@ class ZooWriter(Callback):
         self.best.value, self._written = state_dict["best"], state_dict["written"]
 
     def _write(self, trainer: Trainer, stage: Stage) -> None:
-        if trainer.fast_dev_run:
-            return
         tensors = stage.zoo_weights()  # in every process: sharded weights are gathered by all
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "zoo"

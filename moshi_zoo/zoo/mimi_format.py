@@ -38,15 +38,26 @@ _BRANCH = [("semantic", "rvq_first", "semantic_residual"), ("acoustic", "rvq_res
 _TABLE = NameTable(
     [
         *[
-            tuple(f"{{side}}_transformer.{stack}layers.{{n}}.{name}" for stack, name in zip(("", "transformer.", ""), row, strict=True))
+            tuple(
+                f"{{side}}_transformer.{stack}layers.{{n}}.{name}"
+                for stack, name in zip(("", "transformer.", ""), row, strict=True)
+            )
             for row in _LAYER
         ],
-        ("{side}.layers.{n}.layers.{m}.{p}", "{side}.model.{n}.block.{m}.conv.conv.{p}", "{side}.layers.{n}.block.{m}.conv.{p}"),
+        (
+            "{side}.layers.{n}.layers.{m}.{p}",
+            "{side}.model.{n}.block.{m}.conv.conv.{p}",
+            "{side}.layers.{n}.block.{m}.conv.{p}",
+        ),
         ("{side}.layers.{n}.{p}", "{side}.model.{n}.conv.conv.{p}", "{side}.layers.{n}.conv.{p}"),
         ("downsample.{p}", "downsample.conv.conv.conv.{p}", "downsample.conv.{p}"),
         ("upsample.{p}", "upsample.convtr.convtr.convtr.{p}", "upsample.conv.{p}"),
         *[
-            (f"quantizer.{a}.{{io}}_proj.{{p}}", f"quantizer.{b}.{{io}}_proj.{{p}}", f"quantizer.{c}_vector_quantizer.{{io}}_proj.{{p}}")
+            (
+                f"quantizer.{a}.{{io}}_proj.{{p}}",
+                f"quantizer.{b}.{{io}}_proj.{{p}}",
+                f"quantizer.{c}_vector_quantizer.{{io}}_proj.{{p}}",
+            )
             for a, b, c in _BRANCH
         ],
         *[
@@ -99,7 +110,7 @@ def to_kyutai(tensors: Mapping[str, Tensor]) -> Tensors:
 
 def from_hf(tensors: Mapping[str, Tensor], num_heads: int) -> Tensors:
     """Hugging Face's names (the flat file's, or those of the model in memory) -> ours."""
-    flat = {_NESTED.sub(_flatten_name, name): tensor for name, tensor in tensors.items()}
+    flat = {hf_file_name(name): tensor for name, tensor in tensors.items()}
     fused = {name: t for name, t in flat.items() if not re.search(r"\.[qkv]_proj\.weight$", name)}
     for name, queries in flat.items():
         if name.endswith(".q_proj.weight"):
@@ -121,6 +132,11 @@ def to_hf(tensors: Mapping[str, Tensor], num_heads: int) -> Tensors:
         else:
             split[name] = tensor
     return split
+
+
+def hf_file_name(name: str) -> str:
+    """What a tensor of a ``MimiModel`` in memory is called in its file, which is flatter."""
+    return _NESTED.sub(_flatten_name, name)
 
 
 def hf_config(spec: Spec) -> dict[str, Any]:

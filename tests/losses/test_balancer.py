@@ -95,7 +95,9 @@ def test_nothing_active_is_a_gradient_of_zeros():
 def test_parameters_on_the_way_receive_no_gradient():
     discriminator = torch.nn.Conv1d(1, 1, 3)
     output = _output()
-    balanced = GradientBalancer(["adversarial"])({"adversarial": -discriminator(output).mean()}, {"adversarial": 1}, output)
+    balanced = GradientBalancer(["adversarial"])(
+        {"adversarial": -discriminator(output).mean()}, {"adversarial": 1}, output
+    )
     assert discriminator.weight.grad is None
     assert output.grad is None
     assert not balanced.gradient.requires_grad

@@ -20,7 +20,12 @@ def test_frames_of_padding_teach_nothing():
     student.requires_grad_()
     loss = cosine_distillation_loss(student, teacher, mask)
     loss.backward()
-    valid = torch.cat([1 - torch.cosine_similarity(student[0], teacher[0], dim=0), 1 - torch.cosine_similarity(student[1, :, :2], teacher[1, :, :2], dim=0)])
+    valid = torch.cat(
+        [
+            1 - torch.cosine_similarity(student[0], teacher[0], dim=0),
+            1 - torch.cosine_similarity(student[1, :, :2], teacher[1, :, :2], dim=0),
+        ]
+    )
     torch.testing.assert_close(loss, valid.mean())
     assert student.grad is not None
     assert student.grad[1, :, 2:].abs().max() == 0

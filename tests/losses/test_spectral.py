@@ -87,9 +87,7 @@ def test_log_mel_does_not_hear_above_its_limit():
 
 def test_multi_resolution_stft_is_convergence_plus_log_magnitude(clips):
     window = torch.hann_window(240)
-    a, b = (
-        torch.stft(wav[:, 0], 256, 50, 240, window, return_complex=True).abs().clamp(min=1e-4) for wav in clips
-    )
+    a, b = (torch.stft(wav[:, 0], 256, 50, 240, window, return_complex=True).abs().clamp(min=1e-4) for wav in clips)
     convergence = ((a - b).square().sum((1, 2)).sqrt() / b.square().sum((1, 2)).sqrt()).mean()
     log = (a.log() - b.log()).abs().mean()
     loss = MultiResolutionSTFTLoss(n_ffts=(256,), hops=(50,), window_lengths=(240,))
@@ -102,7 +100,7 @@ def test_sizes_and_band_counts_must_pair_up():
 
 
 def _mel_power(wav, n_fft):
-    """[B, S] -> [B, M, T]: power mel with unit-energy windows, 64 Hz to Nyquist."""
+    """[B, S] -> [B, T, M]: power mel with unit-energy windows, 64 Hz to Nyquist."""
     window = torch.hann_window(n_fft, dtype=torch.float64)
     power = _dft(wav, window / window.square().sum().sqrt()).abs().square()
     return power.mT @ mel_filterbank(n_fft // 2 + 1, 16, 24000, 64.0, 12000.0).double()

@@ -180,7 +180,10 @@ def test_wrong_input_is_refused_with_the_reason(mimi, call, words):
 
 def test_unequal_hops_are_refused():
     with pytest.raises(ValueError, match="960 samples, the decoder of 480"):
-        registry.build("mimi-tiny", decoder={"class_path": "SEANetDecoder", "init_args": {"num_filters": 4, "ratios": [8, 6, 5, 2]}})
+        registry.build(
+            "mimi-tiny",
+            decoder={"class_path": "SEANetDecoder", "init_args": {"num_filters": 4, "ratios": [8, 6, 5, 2]}},
+        )
 
 
 @pytest.mark.parametrize("name", ["mimi-tiny", "mimi-nano", "mimi-base", "mimi-full"])

@@ -81,5 +81,7 @@ def test_weight_norm_changes_nothing_until_training_and_folds_away():
 
 def test_weights_that_do_not_fit_are_all_named():
     net = CausalConv1d(2, 3, 3)
-    with pytest.raises(ValueError, match=r"missing: bias; unexpected: offset; weight: \[3, 2, 4\] given, \[3, 2, 3\] needed"):
+    with pytest.raises(
+        ValueError, match=r"missing: bias; unexpected: offset; weight: \[3, 2, 4\] given, \[3, 2, 3\] needed"
+    ):
         load_folded(net, {"weight": torch.zeros(3, 2, 4), "offset": torch.zeros(3)})

@@ -1,0 +1,78 @@
+"""Starting a stage with the weights of earlier ones."""
+
+from pathlib import Path
+
+import pytest
+import tests.toys  # noqa: F401 - registers the toy components
+import torch
+from torch import nn
+
+from moshi_zoo import registry
+from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
+from moshi_zoo.training.init_from import load_part, report
+from moshi_zoo.zoo import folder
+
+
+@pytest.fixture(autouse=True)
+def source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = registry.build("toy-tiny")
+    folder.save(Path("checkpoints/source"), registry.to_portable(registry.preset("toy-tiny")), net.state_dict(), stage="a")
+    return net
+
+
+def test_the_whole_net_is_loaded_in_place(source):
+    net = registry.build("toy-tiny")
+    weight = net.linear.weight
+    loaded = load_part(net, "net", "source")
+    assert net.linear.weight is weight
+    assert torch.equal(weight, source.linear.weight)
+    assert (loaded.num_tensors, loaded.num_parameters) == (4, 8 * 8 + 8 + 8 + 1)
+
+
+def test_a_part_is_loaded_and_the_rest_is_called_new(source):
+    net = nn.ModuleDict({"inner": registry.build("toy-tiny"), "head": nn.Linear(8, 2)})
+    head = net["head"].weight.clone()
+    table = report(net, [load_part(net, "inner", "source")])
+    assert torch.equal(net["inner"].linear.weight, source.linear.weight)
+    assert torch.equal(net["head"].weight, head)
+    assert [line.split() for line in table.splitlines()[1:]] == [
+        ["inner", "<-", "source", "4", "tensors", "81", "numbers"],
+        ["new", "2", "tensors", "18", "numbers"],
+    ]
+
+
+def test_weight_norm_takes_plain_weights():
+    codec = registry.build("mimi-tiny")
+    spec = registry.to_portable(registry.preset("mimi-tiny"))
+    folder.save(Path("checkpoints/codec"), spec, codec.state_dict(), stage="a")
+    net = registry.build("mimi-tiny")
+    add_weight_norm(net)
+    load_part(net, "net", "codec")
+    for key, tensor in folded_state_dict(net).items():
+        torch.testing.assert_close(tensor, codec.state_dict()[key])
+
+
+@pytest.mark.parametrize(
+    ("part", "uri", "message"),
+    [
+        ("linaer", "source", "no part of the net is called 'linaer'; did you mean linear?"),
+        ("linear", "source", "source does not fit linear.*missing.*unexpected"),
+        ("net", "sauce", "no model is called 'sauce'; did you mean source"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(part, uri, message):
+    with pytest.raises(ValueError, match=message):
+        load_part(registry.build("toy-tiny"), part, uri)
+
+
+def test_another_size_is_an_error():
+    with pytest.raises(ValueError, match=r"linear\.weight: \[8, 8\] given, \[4, 4\] needed"):
+        load_part(registry.build("toy-tiny", dim=4), "net", "source")
+
+
+def test_weights_that_are_not_those_of_the_config_are_an_error():
+    path = Path("checkpoints/source/model.safetensors")
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    with pytest.raises(ValueError, match="sha256"):
+        load_part(registry.build("toy-tiny"), "net", "source")

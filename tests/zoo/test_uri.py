@@ -1,0 +1,66 @@
+"""Names of models."""
+
+from pathlib import Path
+
+import pytest
+import tests.toys  # noqa: F401 - registers the toy components
+
+import moshi_zoo
+from moshi_zoo import registry
+from moshi_zoo.zoo import folder, uri
+
+SPEC = {"component": "toy", "init_args": {"dim": 8}}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("checkpoints/codec", "runs/first/zoo", "runs/chain/second/zoo", "elsewhere/model"):
+        folder.save(Path(path), SPEC, registry.build("toy", dim=8).state_dict(), stage="test")
+    Path("runs/young/checkpoints").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("codec", "checkpoints/codec"),
+        ("checkpoints/codec", "checkpoints/codec"),
+        ("first", "runs/first/zoo"),
+        ("runs/first", "runs/first/zoo"),
+        ("runs/first/zoo", "runs/first/zoo"),
+        ("chain/second", "runs/chain/second/zoo"),
+        ("elsewhere/model", "elsewhere/model"),
+        (Path("elsewhere/model"), "elsewhere/model"),
+    ],
+)
+def test_a_model_is_found_by_name_run_or_folder(name, path):
+    assert uri.resolve(name) == Path(path)
+    assert type(moshi_zoo.load(name)).__name__ == "Toy"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("codecc", "no model is called 'codecc'; did you mean codec"),
+        ("young", "has no zoo folder yet"),
+        ("runs/young", "has no zoo folder yet"),
+        ("elsewhere", "is no zoo folder"),
+        ("elsewhere/model/model.safetensors", "import"),
+        ("toy-tiny", "is a preset"),
+        ("hf://kyutai/mimi", "hf:// is not in this version yet"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_the_reason(name, message):
+    with pytest.raises(ValueError, match=message):
+        uri.resolve(name)
+
+
+def test_a_name_for_two_models_is_refused():
+    folder.save(Path("runs/codec/zoo"), SPEC, registry.build("toy", dim=8).state_dict(), stage="test")
+    with pytest.raises(ValueError, match="both checkpoints/codec and runs/codec/zoo"):
+        uri.resolve("codec")
+
+
+def test_all_models_are_listed():
+    names = [entry.name for entry in moshi_zoo.list_models()]
+    assert names == ["checkpoints/codec", "runs/chain/second", "runs/first"]
