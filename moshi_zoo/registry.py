@@ -94,7 +94,7 @@ def instantiate(spec: Spec) -> Any:
 
 
 def complete(spec: Spec) -> Spec:
-    """The same ``{class_path, init_args}`` with all defaults written out, so that a saved one outlives a changed default."""
+    """The same ``{class_path, init_args}`` with all defaults written out: a saved one outlives a changed default."""
     return _parse(spec)[1].as_dict()["it"]
 
 

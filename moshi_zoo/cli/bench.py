@@ -36,8 +36,12 @@ def bench(
     if threads is not None:
         torch.set_num_threads(threads)
     console = Console()
-    report = bench_mimi(device=device, seconds=seconds, rounds=rounds, tell=lambda what: console.print(what, style="dim"))
-    table = Table("", "package", "median", "over the best peer", title=f"{model} on {report.device}, {report.threads} threads")
+    report = bench_mimi(
+        device=device, seconds=seconds, rounds=rounds, tell=lambda what: console.print(what, style="dim")
+    )
+    table = Table(
+        "", "package", "median", "over the best peer", title=f"{model} on {report.device}, {report.threads} threads"
+    )
     for row in report.rows:
         table.add_row(row.what, row.who, f"{row.value:.1f}", f"{row.ratio:.2f} x" if row.ratio else "")
     console.print(table)

@@ -33,17 +33,20 @@ class _Help(DefaultHelpFormatter):
 def run(function: Callable[..., None], words: list[str], *, name: str) -> None:
     """Call a function with the arguments a user typed.
 
-    Arguments without a default that may be given by position are positional; keyword-only ones are options.
-
     Args:
         function: typed, with a Google-style docstring.
         words: what the user typed after the verb.
         name: of the verb.
     """
+    parser = make_parser(function, name=name)
+    function(**parser.instantiate(parser.parse_args(with_underscores(words))).as_dict())
+
+
+def make_parser(function: Callable[..., None], *, name: str) -> ArgumentParser:
+    """The parser of a function: keyword-only arguments are options, the others come by position."""
     parser = ShortErrors(prog=f"moshi_zoo {name}", allow_abbrev=False, formatter_class=_Help)
     parser.add_function_arguments(function, as_positional=True)
-    arguments = parser.parse_args(with_underscores(words))
-    function(**parser.instantiate(arguments).as_dict())
+    return parser
 
 
 def with_underscores(words: list[str]) -> list[str]:

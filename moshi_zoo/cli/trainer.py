@@ -99,6 +99,8 @@ class ZooCLI(LightningCLI):
         if self.checkpoint:
             section["ckpt_path"] = str(self.checkpoint)
             section["weights_only"] = True  # never unpickle code; our checkpoints hold plain values
+        if isinstance(section.trainer.val_check_interval, int) and section.trainer.check_val_every_n_epoch == 1:
+            section.trainer.check_val_every_n_epoch = None  # count batches over the run: an epoch may have fewer
         for logger in _as_list(section.trainer.logger):
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
                 _name_wandb_run(logger, self._get(self.config, "run_name"), self.root)

@@ -1,10 +1,6 @@
 """Audio files in and out: soundfile for the formats, soxr for the sample rates. Only what is asked for is decoded."""
 
-import os
-import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
@@ -17,38 +13,16 @@ import soxr
 import torch
 from torch import Tensor
 
+from moshi_zoo.data.decode import AudioError, opened, read_between
+
 SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 )
 """Formats that are read as they are."""
 
-FOREIGN_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".mov", ".amr", ".3gp"})
-"""Audio that needs ffmpeg first: found in a folder, it is reported, not passed over."""
-
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".ogg": "VORBIS", ".mp3": "MPEG_LAYER_III"}
 _FILTER_REACH = 160  # samples at the lower rate: beyond them the HQ resampling filter is below 1e-7 (measured)
 _WRITE_BLOCK = 1 << 16  # samples: libsndfile's Vorbis encoder overflows its stack on much longer writes
-_MP3_RESERVOIR = 16 * 1152  # samples: the bits of a frame reach back 511 bytes, at 8 kbit/s that is 11 frames
-_OGG_PAGE = 65_307  # bytes, at most
-_stderr = threading.Lock()  # who holds it may redirect file descriptor 2
-_LONGEST_HOURS = 10_000  # a header that promises more does not know its length
-
-
-class AudioError(ValueError):
-    """A file that cannot be used as audio.
-
-    Args:
-        path: The file.
-        problem: What is wrong with it.
-        fix: What the user can do about it.
-    """
-
-    def __init__(self, path: str | Path, problem: str, fix: str):
-        super().__init__(path, problem, fix)  # all three, so that it survives pickling on the way out of a worker
-        self.path, self.problem, self.fix = Path(path), problem, fix
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.problem}; {self.fix}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +41,7 @@ def probe(path: str | Path) -> AudioInfo:
     Raises:
         AudioError: if there is no such file, it is not audio, or it holds no samples.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames, file.frames / file.samplerate)
 
 
@@ -85,11 +59,11 @@ def read(path: str | Path, start: int = 0, num_samples: int | None = None) -> tu
     Raises:
         AudioError: if the file is not audio, is corrupt or cut off, or if ``start`` lies outside of it.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if not 0 <= start < file.frames:
             raise _outside(path, file.frames / file.samplerate, start / file.samplerate)
         stop = file.frames if num_samples is None else min(start + num_samples, file.frames)
-        samples = _read_between(file, start, stop, path)
+        samples = read_between(file, start, stop, path)
         if len(samples) == 0:
             raise _outside(path, file.frames / file.samplerate, start / file.samplerate)
         return _to_tensor(samples), file.samplerate
@@ -121,7 +95,7 @@ def load(
     Raises:
         AudioError: if the file cannot be used, or has the wrong number of channels.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         step = gcd(file.samplerate, sample_rate)
         step_in, step_out = file.samplerate // step, sample_rate // step  # the two sample grids meet at these steps
         reach = 0 if step_in == step_out else ceil(_FILTER_REACH / min(step_in, step_out))
@@ -132,7 +106,7 @@ def load(
             raise _outside(path, file.frames / file.samplerate, start_s)
 
         first, last = max(start // step_out - reach, 0), ceil(stop / step_out) + reach
-        samples = _read_between(file, first * step_in, min(last * step_in, file.frames), path)  # [S, C]
+        samples = read_between(file, first * step_in, min(last * step_in, file.frames), path)  # [S, C]
         samples = _with_channels(samples, channels, path)
         if step_in != step_out:
             samples = soxr.resample(samples, file.samplerate, sample_rate, quality="HQ")
@@ -162,12 +136,12 @@ def stream(path: str | Path, sample_rate: int, *, block_seconds: float = 10.0) -
     size = round(block_seconds * sample_rate)
     if size < 1:
         raise ValueError(f"block_seconds is {block_seconds}: at {sample_rate} Hz this is less than one sample")
-    with _opened(path) as file:
+    with opened(path) as file:
         same_rate = file.samplerate == sample_rate
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, file.channels, dtype="float32", quality="HQ")
         pending = np.zeros((0, file.channels), np.float32)  # [S, C]
         for start in range(0, file.frames, block := max(round(block_seconds * file.samplerate), 1)):
-            samples = _read_between(file, start, min(start + block, file.frames), path)
+            samples = read_between(file, start, min(start + block, file.frames), path)
             last = start + block >= file.frames or len(samples) < block
             ready = samples if same_rate else resampler.resample_chunk(samples, last=last)
             pending = np.concatenate([pending, ready])
@@ -206,7 +180,7 @@ class Writer:
         try:
             self._file = soundfile.SoundFile(self.path, "w", sample_rate, channels, subtype)
         except soundfile.SoundFileError as error:
-            problem = f"{self.path.suffix} cannot hold {channels} channels at {sample_rate} Hz ({_reason(error)})"
+            problem = f"{self.path.suffix} cannot hold {channels} channels at {sample_rate} Hz ({error})"
             raise AudioError(path, problem, "use .wav or .flac") from error
 
     def write(self, wav: Tensor) -> None:
@@ -236,74 +210,6 @@ def save(path: str | Path, wav: Tensor, sample_rate: int) -> None:
         out.write(wav)
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(path, "is a folder" if path.is_dir() else "no such file", "check the path")
-    if path.stat().st_size == 0:
-        raise AudioError(path, "is empty (0 bytes)", "remove it or record it again")
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.frames == 0:
-                raise AudioError(path, "is empty (a header without samples)", "remove it or record it again")
-            if file.frames / file.samplerate > _LONGEST_HOURS * 3600:
-                raise AudioError(path, "its header does not say how long it is", _rewrite(path))
-            yield file
-    except soundfile.SoundFileError as error:
-        if path.suffix.lower() in FOREIGN_SUFFIXES:
-            problem, fix = f"{path.suffix} is not read directly", f"convert it: ffmpeg -i {path.name} {path.stem}.flac"
-        else:
-            problem, fix = f"is not audio, or is corrupt ({_reason(error)})", _rewrite(path)
-        raise AudioError(path, problem, fix) from error
-
-
-def _read_between(file: soundfile.SoundFile, start: int, stop: int, path: str | Path) -> np.ndarray:
-    lead = start - _before(start, file, path)
-    with _silenced() if lead else nullcontext():
-        if file.tell() != start:
-            file.seek(start - lead)
-        else:
-            lead = 0
-        samples = file.read(lead + stop - start, dtype="float32", always_2d=True)[lead:]  # [S, C]
-    guessed = (
-        file.format == "MP3"
-    )  # without a length in its header, which is common, mp3 says only about how long it is
-    if len(samples) < stop - start and not guessed:
-        problem = f"is cut off or corrupt: only {len(samples)} of the {stop - start} samples after {start} can be read"
-        raise AudioError(path, problem, _rewrite(path))
-    if not np.isfinite(samples).all():
-        raise AudioError(path, "holds values that are not numbers (NaN or infinity)", "write it again from its source")
-    return samples
-
-
-def _before(start: int, file: soundfile.SoundFile, path: str | Path) -> int:
-    """Where to seek to so that reading on gives the true samples from ``start``: libsndfile 1.2.2 is not always exact."""
-    if file.format == "MP3":  # a frame may need bits that were sent with frames before it
-        return max(start - _MP3_RESERVOIR, 0)
-    if file.subtype == "VORBIS":  # inside of the last page it lands some milliseconds late
-        with Path(path).open("rb") as ogg:
-            ogg.seek(max(-2 * _OGG_PAGE, -Path(path).stat().st_size), os.SEEK_END)
-            tail = ogg.read()
-        pages = (int.from_bytes(tail[m.start() + 6 : m.start() + 14], "little") for m in re.finditer(b"OggS", tail))
-        *_, last_but_one, _ = 0, 0, *(end for end in pages if end < 1 << 63)  # where pages end; -1: in the next one
-        return min(start, last_but_one)
-    return start
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep mpg123 from writing to the terminal: after a seek it complains about each frame that lacks its first bits."""
-    with Path(os.devnull).open("wb") as nowhere, _stderr:
-        terminal = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
 def _with_channels(samples: np.ndarray, channels: int | None, path: str | Path) -> np.ndarray:
     if channels is None or channels == samples.shape[1]:
         return samples
@@ -325,12 +231,3 @@ def _outside(path: str | Path, seconds: float, start_s: float) -> AudioError:
     return AudioError(
         path, f"is {seconds:.3f} s long, nothing is at {start_s:.3f} s", "ask for a window inside the file"
     )
-
-
-def _rewrite(path: str | Path) -> str:
-    path = Path(path)
-    return f"replace it, or try to rescue it: ffmpeg -i {path.name} {path.stem}.rescued.flac"
-
-
-def _reason(error: soundfile.SoundFileError) -> str:
-    return getattr(error, "error_string", str(error)).rstrip(".")

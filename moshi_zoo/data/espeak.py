@@ -95,8 +95,8 @@ class Utterance:
     Args:
         wav: float32 [S].
         sample_rate: In Hz.
-        words: The words of the text as they are spelled there, with their punctuation; from the start of the first
-            phoneme to the end of the last. Words that espeak speaks as one ("of the") come as one.
+        words: The words of the text as they are spelled there, with their punctuation, from the start of their first
+            phoneme to the end of their last. Words that espeak speaks as one ("of the") come as one.
         phonemes: In espeak's ASCII notation, a stress mark (') before stressed vowels; pauses are left out.
     """
 
@@ -190,13 +190,17 @@ class Engine:
         return 0  # go on
 
     def _phonemes(self, num_samples: int) -> "Iterator[_Phoneme]":
-        character = 0
+        character, word_start = 0, None
         ends = [sample for _, _, sample, _ in self._events[1:]] + [num_samples]
         for (kind, position, start, symbol), end in zip(self._events, ends, strict=True):
             if kind == _WORD:
-                character = position
-            elif end > start and not symbol.startswith(_PAUSE):
-                yield _Phoneme(symbol, start, end, character)
+                character, word_start = position, start
+            elif symbol.startswith(_PAUSE):
+                word_start = None
+            elif end > start:
+                # the way into a word's first sound lies before its phoneme event, and may be heard
+                yield _Phoneme(symbol, start if word_start is None else word_start, end, character)
+                word_start = None
 
 
 @dataclass(frozen=True)

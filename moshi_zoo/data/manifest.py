@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from moshi_zoo.data.audio import FOREIGN_SUFFIXES, SUFFIXES
+from moshi_zoo.data.audio import SUFFIXES
+from moshi_zoo.data.decode import FOREIGN_SUFFIXES
 
 SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
 """Names of splits, and what we call them."""

@@ -1,8 +1,9 @@
 """Mimi's speed and memory at full size, beside PyPI ``moshi`` and ``transformers``: same weights, same run.
 
-Times are medians of interleaved rounds. Memory is the peak of a process of its own, over what it holds after its imports.
+Times are medians of interleaved rounds. Memory is the peak of a process of its own, over what its imports hold.
 """
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -75,7 +76,9 @@ def bench_mimi(*, device: str, seconds: float, rounds: int, tell: Callable[[str]
     with torch.inference_mode(), ExitStack() as streams:
         tell("streaming: encode and decode a frame of 80 ms")
         steps = {name: step for name, codec in codecs.items() if (step := codec.streaming(streams, device))}
-        rows += _rows("streaming, ms per 80 ms frame", time_side_by_side(steps, runs=rounds, warmup=3, synchronize=wait))
+        rows += _rows(
+            "streaming, ms per 80 ms frame", time_side_by_side(steps, runs=rounds, warmup=3, synchronize=wait)
+        )
     with torch.inference_mode():
         tell(f"offline: encode and decode {seconds:g} s")
         passes = {name: codec.offline(seconds, device) for name, codec in codecs.items()}
@@ -84,7 +87,11 @@ def bench_mimi(*, device: str, seconds: float, rounds: int, tell: Callable[[str]
     del codecs, steps, passes
     for mode in ("streaming", "offline"):
         tell(f"peak memory, {mode}: a process for each")
-        peaks = {name: _memory_in_a_process(name, mode, device, seconds) for name in names if (name, mode) != ("transformers", "streaming")}
+        peaks = {
+            name: _memory_in_a_process(name, mode, device, seconds)
+            for name in names
+            if (name, mode) != ("transformers", "streaming")
+        }
         rows += _rows(f"peak memory {mode}, MiB", {name: Timing(mib, mib, 1) for name, mib in peaks.items()})
     return Report(
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
@@ -176,15 +183,14 @@ def _ours(device: str) -> Mimi:
 
 
 def _moshi(device: str) -> Any:
-    from moshi.models import loaders  # ty: ignore
+    loaders = importlib.import_module("moshi.models.loaders")
 
     return loaders.get_mimi(None, device=device, num_codebooks=NUM_CODEBOOKS)
 
 
 def _transformers(device: str) -> Any:
-    from transformers import MimiConfig, MimiModel
-
-    return MimiModel(MimiConfig()).eval().to(device)
+    transformers = importlib.import_module("transformers")
+    return transformers.MimiModel(transformers.MimiConfig()).eval().to(device)
 
 
 def _memory_in_a_process(name: str, mode: str, device: str, seconds: float) -> float:
@@ -209,6 +215,7 @@ def _measure_memory(name: str, mode: str, device: str, seconds: float) -> float:
     codec = codec_of(make(device))
     with torch.inference_mode(), ExitStack() as streams:
         step = codec.streaming(streams, device) if mode == "streaming" else codec.offline(seconds, device)
+        assert step is not None
         for _ in range(5 if mode == "streaming" else 2):
             step()
     return peak_memory(device) - before
@@ -216,9 +223,7 @@ def _measure_memory(name: str, mode: str, device: str, seconds: float) -> float:
 
 def _rows(what: str, times: Mapping[str, Timing]) -> list[Row]:
     best = min((t.median for name, t in times.items() if name != OURS), default=None)
-    return [
-        Row(what, name, t.median, t.median / best if best and name == OURS else None) for name, t in times.items()
-    ]
+    return [Row(what, name, t.median, t.median / best if best and name == OURS else None) for name, t in times.items()]
 
 
 def _noise(num_frames: int, device: str) -> Tensor:

@@ -1,4 +1,6 @@
-"""The three models. Shape letters, here and everywhere in the project:
+"""The three models.
+
+Shape letters, here and everywhere in the project:
 
 B batch, K codebooks, T frames, S samples, C channels, D width, H heads, V vocabulary.
 """

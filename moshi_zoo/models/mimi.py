@@ -1,8 +1,8 @@
 """Mimi, the streaming neural codec (Moshi paper 3.3): 24 kHz speech <-> 12.5 frames a second of 8 to 32 codes.
 
-Waveform -> convolutional encoder (25 Hz) -> transformer -> stride-2 convolution (12.5 Hz) -> split residual quantizer ->
-depthwise transposed convolution (25 Hz) -> transformer -> convolutional decoder -> waveform. All parts are causal and
-stream with explicit state, one frame (80 ms) or more at a time.
+Waveform -> convolutional encoder (25 Hz) -> transformer -> stride-2 convolution (12.5 Hz) -> split residual quantizer
+-> depthwise transposed convolution (25 Hz) -> transformer -> convolutional decoder -> waveform. All parts are causal
+and stream with explicit state, one frame (80 ms) or more at a time.
 
 Differs from the reference: attention keeps ``context - 1`` past keys for every chunk size, so streaming equals offline
 beyond the window; the offline result is the same.
@@ -21,7 +21,6 @@ from moshi_zoo.modules.seanet import Decoder, Encoder
 from moshi_zoo.modules.streaming import State
 from moshi_zoo.modules.transformer import Transformer, TransformerSize, TransformerState
 from moshi_zoo.registry import Spec, register
-
 
 # Without gradients, longer input passes in blocks of 2 s with a state: activations then stay in the processor's cache
 # (a quarter faster on a CPU) and memory does not grow with the length.
@@ -244,8 +243,8 @@ class Mimi(nn.Module):
         missing = -wav.shape[-1] % self.frame_size
         if missing and state is not None:
             raise ValueError(
-                f"a stream takes whole frames of {self.frame_size} samples; {wav.shape[-1]} came. Keep the rest for the "
-                "next call, and pad the last frame with zeros"
+                f"a stream takes whole frames of {self.frame_size} samples; {wav.shape[-1]} came. Keep the rest for "
+                "the next call, and pad the last frame with zeros"
             )
         wav = F.pad(wav, (0, missing)) if missing else wav
         blocks = wav.split(_BLOCK * self.frame_size, dim=-1)

@@ -1,8 +1,8 @@
 """Causal self-attention over a sliding window, offline and streaming.
 
-The window is exact for every chunk size: query i sees the keys 0 <= i - j < context. The cache holds ``context - 1`` past
-keys *and* room for a chunk: a cache of just ``context`` keys, as the reference has it, overwrites keys that the first
-queries of a chunk still need, and its streams drift once the window is full (moshi issue 145).
+The window is exact for every chunk size: query i sees the keys 0 <= i - j < context. The cache holds ``context - 1``
+past keys *and* room for a chunk: a cache of just ``context`` keys, as the reference has it, overwrites keys that the
+first queries of a chunk still need, and its streams drift once the window is full (moshi issue 145).
 """
 
 from dataclasses import dataclass
@@ -97,6 +97,7 @@ class Attention(nn.Module):
         queries, keys = rotate(qkv[:2], window.angles)
         values = qkv[2]
         if state is not None:
+            assert window.slots is not None
             keys, values = state.append(keys, values, window.slots)
         y = F.scaled_dot_product_attention(
             queries, keys, values, attn_mask=window.mask, is_causal=window.mask is None and T > 1

@@ -1,6 +1,6 @@
 """Causal convolutions with explicit streaming state, and weight norm that folds away.
 
-Causal: a layer with kernel k, stride s and dilation d sees (k - 1) d + 1 - s samples of the past and none of the future.
+Causal: a layer with kernel k, stride s and dilation d sees (k - 1) d + 1 - s samples of the past, none of the future.
 Of a transposed convolution's overlapping tail the last k - s samples wait for the next chunk.
 
 A stream brings one or two frames at a time to the deep layers. Convolution kernels then spend their time on reordering
@@ -11,7 +11,7 @@ millions of weights for a handful of outputs; a matrix product reads them once. 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,9 @@ from moshi_zoo.modules.linear import linear
 from moshi_zoo.modules.streaming import State
 
 _SHORT = 32  # output positions up to which a matrix product beats a convolution kernel
-_GAIN = 1.2  # keeps the variance through ELU stacks; PyTorch's default shrinks it to a third a layer (a codec then never starts)
+_GAIN = (
+    1.2  # keeps the variance through ELU stacks; PyTorch's default shrinks it to a third a layer: nothing then learns
+)
 
 
 @dataclass(kw_only=True)
@@ -100,7 +102,10 @@ class CausalConv1d(nn.Conv1d):
         if self.edge == "zeros":
             return x.new_zeros(*x.shape[:2], self.num_past) if state is None else state.past
         first = x[..., :1].expand(-1, -1, self.num_past)
-        return first if state is None else torch.where(state.started[:, None, None], state.past, first)
+        if state is None:
+            return first
+        assert state.started is not None
+        return torch.where(state.started[:, None, None], state.past, first)
 
 
 @dataclass(kw_only=True)
@@ -154,7 +159,7 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
 
 
 def overlap_add(frames: Tensor, hop: int, state: OverlapState | None = None) -> Tensor:
-    """Add up frames that start every ``hop`` samples: [B, C, T, k] -> [B, C, T hop]; the tail beyond is kept or dropped."""
+    """Add up frames that start every ``hop`` samples: [B, C, T, k] -> [B, C, T hop]; the tail waits in the state."""
     B, C, T, width = frames.shape
     parts = -(-width // hop)  # a frame reaches into this many hops
     frames = F.pad(frames, (0, parts * hop - width))
@@ -185,7 +190,8 @@ def folded_state_dict(module: nn.Module) -> dict[str, Tensor]:
     tensors = {k: v for k, v in module.state_dict().items() if "parametrizations." not in k}
     for name, part in module.named_modules():
         if parametrize.is_parametrized(part, "weight"):
-            tensors[f"{name}.weight" if name else "weight"] = part.weight.detach()
+            weight = cast("Tensor", part.weight)
+            tensors[f"{name}.weight" if name else "weight"] = weight.detach()
     return tensors
 
 

@@ -8,8 +8,9 @@ their ratio is the centroid. They get no gradient: training updates them in :met
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -132,7 +133,8 @@ class ResidualVQ(nn.Module):
         super().__init__()
         self.input_proj = Linear(dim, codebook_dim, bias=False)
         self.output_proj = Linear(codebook_dim, dim, bias=False)
-        self.codebooks = nn.ModuleList(Codebook(codebook_size, codebook_dim, decay=decay) for _ in range(num_codebooks))
+        books = nn.ModuleList(Codebook(codebook_size, codebook_dim, decay=decay) for _ in range(num_codebooks))
+        self.codebooks = cast("Sequence[Codebook]", books)
 
     def encode(self, latent: Tensor, num_codebooks: int) -> Tensor:
         """[B, C, T] -> codes [B, K, T]."""
@@ -140,7 +142,7 @@ class ResidualVQ(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K, T] -> [B, C, T]."""
-        total = sum(codebook.decode(code) for codebook, code in zip(self.codebooks, codes.unbind(1), strict=False))
+        total = _total(codebook.decode(code) for codebook, code in zip(self.codebooks, codes.unbind(1), strict=False))
         return self.output_proj(total.to(self.output_proj.weight.dtype)).transpose(1, 2)
 
     def forward(self, latent: Tensor, num_codebooks: int, bypass: Tensor) -> tuple[QuantizerOutput, Tensor]:
@@ -205,7 +207,7 @@ class Quantizer(nn.Module, ABC):
         """Codes [B, K, T] of the first K codebooks -> [B, C, T]."""
         counts = self._split(self._checked(codes.shape[1]))
         parts = codes.split(counts, dim=1)
-        return sum(b.decode(part) for b, part in zip(self.branches, parts, strict=True) if part.shape[1])
+        return _total(b.decode(part) for b, part in zip(self.branches, parts, strict=True) if part.shape[1])
 
     def forward(
         self, latent: Tensor, num_codebooks: int | None = None, bypass: Tensor | None = None
@@ -227,16 +229,16 @@ class Quantizer(nn.Module, ABC):
         outputs, seen = zip(*[branch(latent, n, bypass) for branch, n in used], strict=True)
         total = sum(n for _, n in used)
         merged = QuantizerOutput(
-            quantized=sum(o.quantized for o in outputs),
+            quantized=_total(o.quantized for o in outputs),
             codes=torch.cat([o.codes for o in outputs], dim=1),
-            commitment_loss=sum(o.commitment_loss * (n / total) for o, (_, n) in zip(outputs, used, strict=True)),
+            commitment_loss=_total(o.commitment_loss * (n / total) for o, (_, n) in zip(outputs, used, strict=True)),
             semantic=outputs[0].semantic,
         )
         return merged, list(seen)
 
     def unquantized(self, latent: Tensor) -> Tensor:
         """What the decoder gets where everything is bypassed: [B, C, T] -> [B, C, T]."""
-        return sum(branch.unquantized(latent) for branch in self.branches)
+        return _total(branch.unquantized(latent) for branch in self.branches)
 
     @torch.no_grad()
     def initialize(self, latents: Tensor, *, seed: int) -> None:
@@ -325,7 +327,7 @@ class SplitRVQ(Quantizer):
 
 
 def kmeans(x: Tensor, num_clusters: int, *, generator: torch.Generator, iterations: int) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm on [N, D]: centroids [V, D] and counts [V]; an empty cluster starts again at a random vector."""
+    """Lloyd's algorithm on [N, D]: centroids [V, D] and counts [V]; an empty cluster restarts at a random vector."""
 
     def draw() -> Tensor:
         if len(x) >= num_clusters:
@@ -340,6 +342,10 @@ def kmeans(x: Tensor, num_clusters: int, *, generator: torch.Generator, iteratio
         sums = torch.zeros_like(centroids).index_add_(0, nearest, x)
         centroids = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], draw())
     return centroids, counts
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(dim=0)
 
 
 def _is_distributed() -> bool:

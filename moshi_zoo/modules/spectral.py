@@ -51,10 +51,18 @@ class ConvNeXtBlock(nn.Module):
 
 
 @dataclass(kw_only=True)
-class SpectralState(State):
-    """State of a spectral encoder or decoder: its frames' overlap in samples, and its layers."""
+class SpectralEncoderState(State):
+    """State of a spectral encoder: the past that its next frames reach into, and its layers."""
 
-    frames: ConvState | OverlapState
+    frames: ConvState
+    layers: ChainState
+
+
+@dataclass(kw_only=True)
+class SpectralDecoderState(State):
+    """State of a spectral decoder: its frames' overlap in samples, and its layers."""
+
+    frames: OverlapState
     layers: ChainState
 
 
@@ -97,12 +105,12 @@ class SpectralEncoder(Encoder):
         window = torch.hann_window(self.n_fft, device=self.window.device)
         self.window.copy_(window / window.sum())
 
-    def init_state(self, batch_size: int) -> SpectralState:
+    def init_state(self, batch_size: int) -> SpectralEncoderState:
         """The state before the first sample."""
         past = self.window.new_zeros(batch_size, 1, self.n_fft - self.frame_hop)
-        return SpectralState(frames=ConvState(past=past), layers=self.layers.init_state(batch_size))
+        return SpectralEncoderState(frames=ConvState(past=past), layers=self.layers.init_state(batch_size))
 
-    def forward(self, wav: Tensor, state: SpectralState | None = None) -> Tensor:
+    def forward(self, wav: Tensor, state: SpectralEncoderState | None = None) -> Tensor:
         """[B, 1, S] -> [B, dim, S / hop]."""
         num_past = self.n_fft - self.frame_hop
         past = wav.new_zeros(*wav.shape[:2], num_past) if state is None else state.frames.past
@@ -118,7 +126,7 @@ class SpectralEncoder(Encoder):
 
 @register("spectral-decoder")
 class SpectralDecoder(Decoder):
-    """Transposed convolution -> ConvNeXt blocks -> log magnitude and phase -> inverse STFT; arguments as the encoder's."""
+    """Transposed convolution -> ConvNeXt blocks -> magnitude and phase -> inverse STFT; arguments as the encoder's."""
 
     def __init__(
         self,
@@ -146,12 +154,12 @@ class SpectralDecoder(Decoder):
         window = torch.hann_window(self.n_fft, device=self.window.device)
         self.window.copy_(window * (2 * self.frame_hop / self.n_fft))
 
-    def init_state(self, batch_size: int) -> SpectralState:
+    def init_state(self, batch_size: int) -> SpectralDecoderState:
         """The state before the first frame."""
         partial = self.window.new_zeros(batch_size, 1, self.n_fft - self.frame_hop)
-        return SpectralState(frames=OverlapState(partial=partial), layers=self.layers.init_state(batch_size))
+        return SpectralDecoderState(frames=OverlapState(partial=partial), layers=self.layers.init_state(batch_size))
 
-    def forward(self, latent: Tensor, state: SpectralState | None = None) -> Tensor:
+    def forward(self, latent: Tensor, state: SpectralDecoderState | None = None) -> Tensor:
         """[B, dim, T] -> [B, 1, T hop]."""
         y = self.layers(latent, state.layers if state else None).transpose(1, 2)  # [B, T, 2 (n_fft / 2 + 1)]
         with torch.autocast(latent.device.type, enabled=False):

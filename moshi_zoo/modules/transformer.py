@@ -1,6 +1,8 @@
 """The causal transformer shared by the models: pre-norm blocks, rotary positions, sliding window."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +80,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.size = size
         self.head_dim = dim // size.num_heads
-        self.layers = nn.ModuleList(TransformerLayer(dim, size) for _ in range(size.num_layers))
+        layers = nn.ModuleList(TransformerLayer(dim, size) for _ in range(size.num_layers))
+        self.layers = cast("Sequence[TransformerLayer]", layers)
 
     def init_state(self, batch_size: int, max_chunk: int = 64) -> TransformerState:
         """An empty state; chunks longer than ``max_chunk`` are processed in pieces of it."""

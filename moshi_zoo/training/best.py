@@ -24,7 +24,8 @@ class Best:
             return True
         if stage.monitor not in trainer.callback_metrics:
             raise ValueError(registry.unknown("validation metric", stage.monitor, trainer.callback_metrics))
-        value = float(trainer.callback_metrics[stage.monitor])
+        # process 0 decides: saving is a collective, and all must agree on it
+        value = trainer.strategy.broadcast(float(trainer.callback_metrics[stage.monitor]))
         if math.isnan(value):
             return False
         sign = 1 if stage.monitor_mode == "min" else -1

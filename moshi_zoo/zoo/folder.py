@@ -112,7 +112,8 @@ def read_weights(folder: Path, device: torch.device | str = "cpu") -> dict[str, 
         raise ValueError(f"{folder} has no {WEIGHTS}")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            # clone: the tensors would be views of the file, not aligned, and so neither as fast nor bit for bit the same
+            return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
 

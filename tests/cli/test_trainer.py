@@ -98,6 +98,12 @@ def test_one_validation_batch_means_one(recipe, moshi_zoo):
     assert {row["val/batches"] for row in rows("runs/toy/metrics.csv") if row["val/batches"]} == {"1.0"}
 
 
+def test_a_validation_interval_in_batches_may_be_longer_than_an_epoch(recipe, moshi_zoo):
+    words = ("--trainer.val_check_interval", 10, "--trainer.max_steps", 22)
+    assert moshi_zoo("fit", "--config", recipe, *words)[0] == 0
+    assert [row["step"] for row in rows("runs/toy/metrics.csv") if row["val/loss"]] == ["9", "19"]
+
+
 def test_fast_dev_run_leaves_nothing(recipe, moshi_zoo):
     assert moshi_zoo("fit", "--config", recipe, "--trainer.fast_dev_run", "true")[0] == 0
     assert not Path("runs/toy").exists()

@@ -5,24 +5,40 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import noise, tone
+
 
 from moshi_zoo.data import audio
 from moshi_zoo.data.audio import AudioError
+from tests.data.sounds import noise, tone
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg"])
-def test_a_window_is_exactly_that_part_of_the_file(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg", ".opus"])
+@pytest.mark.parametrize("sample_rate", [16000, 24000])
+def test_a_window_is_exactly_that_part_of_the_file(tmp_path, suffix, sample_rate):
     path = tmp_path / f"a{suffix}"
-    audio.save(path, noise(3, 24000, channels=2), 24000)
-    whole, sample_rate = audio.read(path)
+    _write(path, noise(3, sample_rate), sample_rate)
+    whole, rate = audio.read(path)
     info = audio.probe(path)
-    assert (info.sample_rate, info.channels, info.num_samples) == (24000, 2, whole.shape[1])
-    assert info.duration == pytest.approx(whole.shape[1] / 24000)
-    assert sample_rate == 24000
-    for start in (0, 1, 1151, 24001, whole.shape[1] - 700):
-        window, _ = audio.read(path, start, 5000)
-        torch.testing.assert_close(window, whole[:, start : start + 5000], rtol=0, atol=1e-6)
+    assert (info.sample_rate, info.channels, info.num_samples) == (sample_rate, 1, whole.shape[1])
+    assert info.duration == pytest.approx(whole.shape[1] / sample_rate)
+    assert rate == sample_rate
+    for start in [*range(0, whole.shape[1], 1777), whole.shape[1] - 300, whole.shape[1] - 1]:
+        window, _ = audio.read(path, start, 2000)
+        torch.testing.assert_close(window, whole[:, start : start + 2000], rtol=0, atol=1e-6)
+
+
+def _write(path, wav, sample_rate):
+    if path.suffix == ".opus":  # which we read but do not write
+        soundfile.write(path, wav.T.numpy(), sample_rate, format="OGG", subtype="OPUS")
+    else:
+        audio.save(path, wav, sample_rate)
+
+
+def test_seeking_in_mp3_keeps_the_terminal_clean(tmp_path, capfd):
+    audio.save(tmp_path / "a.mp3", noise(3, 24000), 24000)
+    for start in range(3000, 60000, 3000):
+        audio.read(tmp_path / "a.mp3", start, 100)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -60,11 +76,13 @@ def test_a_resampled_window_is_a_slice_of_the_resampled_file(tmp_path, sample_ra
 
 @pytest.mark.parametrize("sample_rate", [8000, 24000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_streaming_equals_loading(tmp_path, sample_rate, channels):
-    audio.save(tmp_path / "a.flac", noise(1.337, sample_rate, channels), sample_rate)
-    whole = audio.load(tmp_path / "a.flac", 24000)
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".ogg"])
+def test_streaming_equals_loading(tmp_path, suffix, sample_rate, channels):
+    path = tmp_path / f"a{suffix}"
+    audio.save(path, noise(1.337, sample_rate, channels), sample_rate)
+    whole = audio.load(path, 24000)
     for seconds in (0.08, 0.5, 3.0):
-        blocks = list(audio.stream(tmp_path / "a.flac", 24000, block_seconds=seconds))
+        blocks = list(audio.stream(path, 24000, block_seconds=seconds))
         assert {block.shape[1] for block in blocks[:-1]} <= {round(seconds * 24000)}
         torch.testing.assert_close(torch.cat(blocks, dim=1), whole, rtol=0, atol=1e-6)
 
@@ -166,13 +184,14 @@ def test_a_window_outside_of_the_file_is_refused(tmp_path, start_s):
 
 
 def test_an_mp3_that_guesses_its_length_is_read_to_its_true_end(tmp_path):
-    audio.save(tmp_path / "a.mp3", noise(5, 24000), 24000)
+    quiet_first = torch.cat([noise(2, 24000) * 0, noise(3, 24000)], dim=1)  # so that the guess is too long
+    audio.save(tmp_path / "a.mp3", quiet_first, 24000)
     frames = (tmp_path / "a.mp3").read_bytes()
     headless = tmp_path / "headless.mp3"
     headless.write_bytes(frames[frames.find(frames[:2], 100) :])  # without the first frame, which holds the length
     promised = audio.probe(headless).num_samples
     wav, _ = audio.read(headless)
-    assert wav.shape[1] != promised, "the header happens to be right: this test shows nothing"
+    assert wav.shape[1] < promised, "the guess happens to be right: this test shows nothing"
     assert wav.shape[1] == sum(b.shape[1] for b in audio.stream(headless, 24000, block_seconds=0.5))
     with pytest.raises(AudioError, match="nothing is at"):
         audio.load(headless, 16000, start_s=(wav.shape[1] + 300) / 24000)

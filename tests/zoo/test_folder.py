@@ -110,7 +110,7 @@ def test_weights_that_do_not_fit_are_listed(saved):
 def test_damaged_weights_are_noticed(saved):
     path, _ = saved
     content = (path / "model.safetensors").read_bytes()
-    (path / "model.safetensors").write_bytes(content[:-4] + bytes(4))
+    (path / "model.safetensors").write_bytes(content[:-4] + b"\x01" * 4)
     with pytest.raises(ValueError, match="sha256"):
         folder.verify(path)
     (path / "model.safetensors").write_bytes(content[:-4])

@@ -1,0 +1,75 @@
+"""Every recipe makes what it names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from moshi_zoo.__main__ import main
+from moshi_zoo.cli import trainer
+from moshi_zoo.training.stage import Stage
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+OVERLAYS = sorted((RECIPES / "with").glob("*.yaml"))
+STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS))
+NANO = RECIPES / "nano/mimi.yaml"
+CPU = RECIPES / "with/cpu.yaml"
+
+
+def name(path):
+    return str(path.relative_to(RECIPES))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_there_are_recipes():
+    assert NANO in STAGES
+    assert CPU in OVERLAYS
+
+
+@pytest.mark.parametrize("path", STAGES + OVERLAYS, ids=name)
+def test_a_recipe_starts_with_three_lines_on_what_it_does_needs_and_leaves(path):
+    head = path.read_text().splitlines()[:3]
+    assert all(line.startswith("# ") for line in head)
+    assert head[1].startswith("# Needs: ")
+    assert head[2].startswith(("# Leaves: ", "# Changes: "))
+
+
+@pytest.mark.parametrize("path", STAGES, ids=name)
+def test_a_recipe_makes_its_stage_and_data(path):
+    made = trainer.run(["--config", str(path), "--config", str(CPU)])
+    assert isinstance(made.model, Stage)
+    made.model.spec  # noqa: B018 - raises if the result could not be published
+    with torch.device("meta"):
+        made.model.configure_model()
+    assert not list(Path().iterdir()), "making things is not running them"
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=name)
+def test_an_overlay_goes_onto_the_nano_recipe(path):
+    plain = trainer.run(["--config", str(NANO)]).recipe
+    made = trainer.run(["--config", str(NANO), "--config", str(path)])
+    if path != CPU:  # which the nano recipe has already
+        assert made.recipe != plain
+
+
+def test_the_nano_codec_learns_a_few_steps_from_a_folder_and_codes_a_file(tmp_path, capsys):
+    (tmp_path / "speech").mkdir()
+    for i in range(8):
+        soundfile.write(tmp_path / f"speech/{i}.wav", (torch.rand(24_000) - 0.5).numpy(), 24_000)
+    small = ["--data.source", "speech", "--data.batch_size", "2", "--data.seconds", "0.64"]
+    small += ["--data.validation_items", "2", "--data.validation_seconds", "1", "--trainer.max_steps", "2"]
+    early = ["--model.quantize_from", "1", "--model.codebook_pool", "1", "--model.discriminator_from", "1"]
+    words = ["fit", "--config", NANO, "--config", RECIPES / "with/debug.yaml", "--config", CPU, *small, *early]
+    assert main([str(w) for w in words]) == 0, capsys.readouterr().err
+    samples = {p.suffix for p in Path("runs/debug/samples").rglob("*.*")}
+    assert samples == {".wav", ".png"}
+    shutil.copytree("runs/debug/zoo", "checkpoints/codec")
+    assert main(["encode", "speech/0.wav", "--model", "codec", "--out", "0.safetensors"]) == 0
+    assert main(["decode", "0.safetensors", "--model", "runs/debug", "--out", "0.wav"]) == 0
+    assert soundfile.info("0.wav").frames == 24_000
