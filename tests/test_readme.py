@@ -35,7 +35,12 @@ def check(words: list[str]) -> None:
         if "--ckpt_path" in rest:  # of the verb, and only made when it runs
             at = rest.index("--ckpt_path")
             del rest[at : at + 2]
-        trainer.run([*rest, "--trainer.accelerator", "cpu"])
+        asks = any(word.startswith("--print_config") or word.endswith((".help", "--help-all")) for word in rest)
+        try:
+            trainer.run(rest if asks else [*rest, "--config", str(ROOT / "recipes/with/cpu.yaml")])
+        except SystemExit as answered:
+            if answered.code:
+                raise
     else:
         module, _, function = VERBS[verb].target.partition(":")
         make_parser(getattr(importlib.import_module(module), function), name=verb).parse_args(rest)

@@ -48,7 +48,9 @@ class ProgressLines(ProgressBar):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print what was measured (metrics of single levels, ``val/used_0``, are in metrics.csv)."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            measured = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("val") and not k[-1].isdigit()}
+            measured = {
+                k: v for k, v in trainer.callback_metrics.items() if k.startswith("val") and not k[-1].isdigit()
+            }
             self._print(f"validation at step {trainer.global_step}: {_listed(measured)}")
 
     def _say(self, trainer: Trainer, stage: LightningModule) -> None:

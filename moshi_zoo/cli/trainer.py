@@ -139,6 +139,10 @@ class ZooCLI(LightningCLI):
             super()._run_subcommand(subcommand)
         except SystemExit as error:
             if self.trainer.interrupted:  # Lightning turns Ctrl-C into a failure
+                if self.trainer.is_global_zero and (self.root / "checkpoints/last.ckpt").exists():
+                    print(
+                        f"Stopped at step {self.trainer.global_step}; --ckpt_path last goes on from there.", flush=True
+                    )
                 raise KeyboardInterrupt from error
             raise
 

@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class AudioError(ValueError):
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+def opened(path: str | Path) -> Generator[soundfile.SoundFile, None, None]:
     """Open a file to read.
 
     Raises:
@@ -112,7 +112,7 @@ def _last_page(ogg: Path) -> int:
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def _silenced() -> Generator[None, None, None]:
     """Keep mpg123 off the terminal: after a seek it complains about each frame that lacks its first bits."""
     with Path(os.devnull).open("wb") as nowhere, _stderr:
         terminal = os.dup(2)

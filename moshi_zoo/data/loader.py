@@ -5,7 +5,7 @@ it with ``use_distributed_sampler=False``, since the loaders share the work amon
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,7 @@ Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
-class Share:
+class Process:
     """Which of several processes this is."""
 
     rank: int = 0
@@ -43,7 +43,7 @@ class TrainLoader(Generic[Item, Batch]):
         collate: Makes a batch of items, in the worker.
         finish: Called in the main process with what ``collate`` made; returns the batch.
         seed: Of the order.
-        share: Which process this is, of how many.
+        process: Which process this is, of how many.
         num_workers: Processes that fetch ahead; 0 fetches in this one. Batches do not depend on it.
 
     Raises:
@@ -59,58 +59,78 @@ class TrainLoader(Generic[Item, Batch]):
         collate: Callable[[Sequence[Item]], Any],
         finish: Callable[[Any], Batch],
         seed: int = 0,
-        share: Share | None = None,
+        process: Process | None = None,
         num_workers: int = 0,
     ):
-        self.num_items, self.batch_size, self.seed = num_items, batch_size, seed
-        self.share = share or Share()
+        process = process or Process()
         self.finish = finish
-        self._epoch, self._consumed = 0, 0
-        self._global_batch = batch_size * self.share.world_size
-        if len(self) == 0:
+        self._order = _Order(num_items, batch_size, seed, process)
+        if len(self._order) == 0:
             raise ValueError(
-                f"an epoch has {num_items} items, but one step of {self.share.world_size} processes with batch size "
-                f"{batch_size} takes {self._global_batch}: lower batch_size"
+                f"an epoch has {num_items} items, but one step of {process.world_size} processes with batch size "
+                f"{batch_size} takes {self._order.global_batch}: lower batch_size"
             )
-        self._batches = _dataloader(dataset, _Iterable(self._keys), collate, num_workers, persistent=num_workers > 0)
+        self._batches = _dataloader(dataset, self._order, collate, num_workers, persistent=num_workers > 0)
 
     def __len__(self) -> int:
-        return self.num_items // self._global_batch
+        return len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._batches:
-            self._epoch, self._consumed = self._turn(self._epoch, self._consumed)
-            self._consumed += self._global_batch
+            self._order.advance()
             yield self.finish(batch)
 
     def state_dict(self) -> dict[str, int]:
         """The position, valid for any number of processes and workers."""
-        return {"epoch": self._epoch, "consumed": self._consumed, "num_items": self.num_items}
+        return {"epoch": self._order.epoch, "consumed": self._order.consumed, "num_items": self._order.num_items}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go to a saved position. If the data has changed since, the next epoch begins."""
-        self._epoch, self._consumed = state["epoch"], state["consumed"]
-        if state["num_items"] != self.num_items:
+        self._order.epoch, self._order.consumed = state["epoch"], state["consumed"]
+        if state["num_items"] != self._order.num_items:
             log.warning(
                 "the data has changed: an epoch had %d items and now has %d; beginning a new epoch",
                 state["num_items"],
-                self.num_items,
+                self._order.num_items,
             )
-            self._epoch, self._consumed = self._epoch + 1, 0
+            self._order.epoch, self._order.consumed = state["epoch"] + 1, 0
 
-    def _turn(self, epoch: int, consumed: int) -> tuple[int, int]:
-        return (epoch, consumed) if consumed + self._global_batch <= self.num_items else (epoch + 1, 0)
 
-    def _keys(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, consumed, order = self._epoch, self._consumed, None
+class _Order:
+    """The keys of one process's batches from a position on, and that position.
+
+    Iterating (which workers do ahead of time) leaves the position alone; ``advance`` moves it by one global batch.
+    """
+
+    def __init__(self, num_items: int, batch_size: int, seed: int, process: Process):
+        self.num_items, self.batch_size, self.seed, self.process = num_items, batch_size, seed, process
+        self.global_batch = batch_size * process.world_size
+        self.epoch, self.consumed = 0, 0
+
+    def __len__(self) -> int:
+        return self.num_items // self.global_batch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, end = self.epoch, self.consumed
+        order = self._permutation(epoch)
         for _ in range(len(self)):
             before = epoch
-            epoch, consumed = self._turn(epoch, consumed)
-            if order is None or epoch != before:
-                order = np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
-            first = consumed + self.share.rank * self.batch_size
+            epoch, end = self._after(epoch, end)
+            if epoch != before:
+                order = self._permutation(epoch)
+            first = end - self.global_batch + self.process.rank * self.batch_size
             yield [(epoch, int(index)) for index in order[first : first + self.batch_size]]
-            consumed += self._global_batch
+
+    def advance(self) -> None:
+        self.epoch, self.consumed = self._after(self.epoch, self.consumed)
+
+    def _after(self, epoch: int, consumed: int) -> tuple[int, int]:
+        """The position one global batch later; a batch that does not fit belongs to the next epoch."""
+        end = consumed + self.global_batch
+        return (epoch, end) if end <= self.num_items else (epoch + 1, self.global_batch)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
 
 
 class EvaluationLoader(Generic[Item, Batch]):
@@ -125,7 +145,7 @@ class EvaluationLoader(Generic[Item, Batch]):
         batch_size: Items of a batch of this process.
         collate: Makes a batch of items, in the worker.
         finish: Called in the main process with what ``collate`` made; returns the batch.
-        share: Which process this is, of how many.
+        process: Which process this is, of how many.
         num_workers: Processes that fetch ahead.
     """
 
@@ -137,41 +157,31 @@ class EvaluationLoader(Generic[Item, Batch]):
         batch_size: int,
         collate: Callable[[Sequence[Item]], Any],
         finish: Callable[[Any], Batch],
-        share: Share | None = None,
+        process: Process | None = None,
         num_workers: int = 0,
     ):
-        self.num_items, self.batch_size = num_items, batch_size
-        self.share = share or Share()
+        process = process or Process()
         self.finish = finish
-        self._batches = _dataloader(dataset, _Iterable(self._keys), collate, num_workers, persistent=False)
+        self._keys = list(_dealt_evenly(num_items, batch_size, process))
+        self._batches = _dataloader(dataset, self._keys, collate, num_workers, persistent=False)
 
     def __len__(self) -> int:
-        return -(-self.num_items // (self.batch_size * self.share.world_size))
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[Batch]:
         return map(self.finish, self._batches)
 
-    def _keys(self) -> Iterator[list[int]]:
-        step = self.batch_size * self.share.world_size
-        for first in range(0, self.num_items, step):
-            items = range(first, min(first + step, self.num_items))
-            each = -(-len(items) // self.share.world_size)
-            mine = range(self.share.rank * each, (self.share.rank + 1) * each)
-            yield [items[i % len(items)] for i in mine]
 
-
-class _Iterable:
-    """A function that makes iterators, as an iterable."""
-
-    def __init__(self, make: Callable[[], Iterator[Any]]):
-        self.make = make
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.make()
+def _dealt_evenly(num_items: int, batch_size: int, process: Process) -> Iterator[list[int]]:
+    step = batch_size * process.world_size
+    for first in range(0, num_items, step):
+        items = range(first, min(first + step, num_items))
+        each = -(-len(items) // process.world_size)
+        yield [items[i % len(items)] for i in range(process.rank * each, (process.rank + 1) * each)]
 
 
 def _dataloader(
-    dataset: Dataset, keys: _Iterable, collate: Callable, num_workers: int, *, persistent: bool
+    dataset: Dataset, keys: Iterable[list[Any]], collate: Callable, num_workers: int, *, persistent: bool
 ) -> DataLoader:
     return DataLoader(
         dataset,

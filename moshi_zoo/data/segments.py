@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from moshi_zoo.data import synthetic
-from moshi_zoo.data.loader import EvaluationLoader, Share, TrainLoader
+from moshi_zoo.data.loader import EvaluationLoader, Process, TrainLoader
 from moshi_zoo.data.manifest import find
 from moshi_zoo.data.splits import Span, Splits, split
 from moshi_zoo.data.survey import BadFile, BadFiles, survey
@@ -100,7 +100,7 @@ class SegmentData(LightningDataModule):
             return
         found = find(self._find_source())
         speech = [recording for recording in found if recording.kind not in _NOT_SPEECH]
-        usable, bad = survey(speech, min_seconds=self.min_seconds, quiet=self._share.rank > 0)
+        usable, bad = survey(speech, min_seconds=self.min_seconds, quiet=self._process.rank > 0)
         summary = f"{len(found)} files, {len(found) - len(speech)} of them noise, {len(bad)} bad"
         self.bad_files = BadFiles(len(speech), self.max_bad_share, self.report_path)
         self.bad_files.add(bad)
@@ -135,7 +135,7 @@ class SegmentData(LightningDataModule):
             collate=collate,
             finish=self._without_bad_files,
             seed=self.seed,
-            share=self._share,
+            process=self._process,
             num_workers=self.num_workers,
         )
 
@@ -162,13 +162,13 @@ class SegmentData(LightningDataModule):
             batch_size=self.batch_size,
             collate=collate,
             finish=self._without_bad_files,
-            share=self._share,
+            process=self._process,
             num_workers=self.num_workers,
         )
 
     @property
-    def _share(self) -> Share:
-        return Share(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Share()
+    def _process(self) -> Process:
+        return Process(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Process()
 
     def _find_source(self) -> str | Path:
         """The source as a file or folder: the synthetic corpus is made if need be."""

@@ -196,7 +196,7 @@ class Quantizer(nn.Module, ABC):
     @property
     def is_initialized(self) -> bool:
         """Whether all codebooks have entries."""
-        return all(bool(codebook.initialized.item()) for codebook in self.codebooks)
+        return bool(torch.cat([codebook.initialized for codebook in self.codebooks]).all())
 
     def encode(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
         """[B, C, T] -> codes [B, K, T]."""
@@ -242,13 +242,19 @@ class Quantizer(nn.Module, ABC):
 
     @torch.no_grad()
     def initialize(self, latents: Tensor, *, seed: int) -> None:
-        """Start all codebooks at once by k-means on latents [N, C], level after level (gathered over processes)."""
-        latents = _gather(latents)
-        for branch in self.branches:
-            residual = branch.input_proj(latents).float()
-            for level, codebook in enumerate(branch.codebooks):
-                codebook.initialize(residual, generator=torch.Generator().manual_seed(seed + level))
-                residual = residual - codebook.decode(codebook.encode(residual))
+        """Start all codebooks at once by k-means, level after level.
+
+        Args:
+            latents: [N, C], the same on all processes.
+            seed: of the first choice of centroids.
+        """
+        with torch.autocast(latents.device.type, enabled=False):  # centroids in half precision would stay there
+            for branch in self.branches:
+                residual = branch.input_proj(latents.to(branch.input_proj.weight.dtype)).float()
+                for level, codebook in enumerate(branch.codebooks):
+                    codebook.initialize(residual, generator=torch.Generator().manual_seed(seed + level))
+                    _copy_from_first_process(codebook.embedding_sum, codebook.cluster_usage)
+                    residual = residual - codebook.decode(codebook.encode(residual))
 
     @torch.no_grad()
     def update(self, codes: Tensor, seen: list[Tensor], *, seed: int) -> None:
@@ -268,12 +274,8 @@ class Quantizer(nn.Module, ABC):
             size = branch.codebooks[0].cluster_usage.numel()
             counts = residuals.new_zeros(K, size).scatter_add_(1, indices, torch.ones_like(residuals[..., 0]))
             sums = residuals.new_zeros(K, size, D).scatter_add_(1, indices[..., None].expand(-1, -1, D), residuals)
-            pick = torch.randint(B * T, (size,), generator=generator).to(residuals.device)
-            candidates = residuals[:, pick]  # [K, V, D]
-            counts, sums = _sum_over_processes(counts, sums)
-            if _is_distributed():
-                candidates = candidates.contiguous()
-                dist.broadcast(candidates, src=0)
+            candidates = _pick_from_processes(residuals, size, generator)
+            counts, sums, candidates = _sum_over_processes(counts, sums, candidates)
             for level, codebook in enumerate(branch.codebooks[:K]):
                 codebook.update(counts[level], sums[level], candidates[level])
             start += K
@@ -352,17 +354,26 @@ def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def _gather(x: Tensor) -> Tensor:
-    if not _is_distributed():
-        return x
-    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, x.contiguous())
-    return torch.cat(parts)
+def _copy_from_first_process(*tensors: Tensor) -> None:
+    """Sums over clusters come in any order on a GPU: their last bits differ between processes."""
+    if _is_distributed():
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
 
 
-def _sum_over_processes(counts: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+def _pick_from_processes(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Choose among the vectors [K, N, D] of all processes, alike on each: [K, count, D], zeros for those of others."""
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if _is_distributed() else (0, 1)
+    N = vectors.shape[1]
+    places = torch.randint(world_size * N, (count,), generator=generator).to(vectors.device)
+    is_mine = places // N == rank
+    return torch.where(is_mine[:, None], vectors[:, places % N], 0.0)
+
+
+def _sum_over_processes(counts: Tensor, sums: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if not _is_distributed():
-        return counts, sums
-    both = torch.cat([counts[..., None], sums], dim=-1)  # one message for all levels
-    dist.all_reduce(both)
-    return both[..., 0], both[..., 1:]
+        return counts, sums, candidates
+    message = torch.cat([counts[..., None], sums, candidates], dim=-1)  # one for all levels
+    dist.all_reduce(message)
+    counts, sums, candidates = message.split([1, sums.shape[-1], candidates.shape[-1]], dim=-1)
+    return counts[..., 0], sums, candidates

@@ -2,6 +2,7 @@
 
 import math
 
+from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -11,7 +12,7 @@ def warmup_cosine(optimizer: Optimizer, *, warmup_steps: int, total_steps: int, 
 
     Args:
         optimizer: whose rates are the peaks.
-        warmup_steps: optimizer steps.
+        warmup_steps: optimizer steps; the first has a rate above zero already, the last the peak.
         total_steps: optimizer steps of the run; below 1 (a run without an end) the peak is held.
         final: share of the peak at the end; 1 holds it.
     """
@@ -25,3 +26,18 @@ def warmup_cosine(optimizer: Optimizer, *, warmup_steps: int, total_steps: int, 
         return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
     return LambdaLR(optimizer, factor)
+
+
+def optimizer_steps(trainer: Trainer, *, accumulate: int) -> int:
+    """Optimizer steps of a run, as its limits of steps and epochs allow; 0 if there is neither.
+
+    Args:
+        trainer: about to fit.
+        accumulate: batches per optimizer step; an epoch's last step may have fewer.
+    """
+    limits = [trainer.max_steps] if trainer.max_steps > 0 else []
+    if trainer.max_epochs and trainer.max_epochs > 0:
+        trainer.fit_loop.setup_data()  # counts the batches; Lightning's own estimate does not know of `accumulate`
+        if math.isfinite(trainer.num_training_batches):
+            limits.append(trainer.max_epochs * math.ceil(trainer.num_training_batches / accumulate))
+    return min(limits, default=0)

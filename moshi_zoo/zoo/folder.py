@@ -112,7 +112,7 @@ def read_weights(folder: Path, device: torch.device | str = "cpu") -> dict[str, 
         raise ValueError(f"{folder} has no {WEIGHTS}")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            # clone: the tensors would be views of the file, not aligned, and so neither as fast nor bit for bit the same
+            # clone: views of the file are not aligned, and then results differ in the last bit
             return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import tests.toys  # noqa: F401 - registers the toy components
 import yaml
 
+import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo.__main__ import main
 
 RECIPE = {

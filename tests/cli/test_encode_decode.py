@@ -64,8 +64,12 @@ def test_blocks_give_what_one_pass_gives(codec, moshi_zoo, tmp_path, monkeypatch
 def test_a_long_file_goes_through_the_codec_in_short_blocks(codec, moshi_zoo, tmp_path, monkeypatch):
     encoded, decoded = [], []
     encode, decode = Mimi.encode, Mimi.decode
-    monkeypatch.setattr(Mimi, "encode", lambda self, x, *a, **k: encoded.append(x.shape[-1]) or encode(self, x, *a, **k))
-    monkeypatch.setattr(Mimi, "decode", lambda self, x, *a, **k: decoded.append(x.shape[-1]) or decode(self, x, *a, **k))
+    monkeypatch.setattr(
+        Mimi, "encode", lambda self, x, *a, **k: encoded.append(x.shape[-1]) or encode(self, x, *a, **k)
+    )
+    monkeypatch.setattr(
+        Mimi, "decode", lambda self, x, *a, **k: decoded.append(x.shape[-1]) or decode(self, x, *a, **k)
+    )
     sound("long.wav", seconds=9.1, rate=8_000)
     moshi_zoo("encode", "long.wav", "--model", "tiny", "--out", "a.safetensors")
     moshi_zoo("decode", "a.safetensors", "--model", "tiny", "--out", "b.wav")

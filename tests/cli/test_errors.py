@@ -22,9 +22,9 @@ UNION = """Parser key "{key}":
         ("unrecognized arguments: b c", "one word too many: 'b'"),
         ("the following arguments are required: model, out", "model, out not given"),
         ("Group 'a' does not accept option 'bach'", "no option is called 'bach'; did you mean batch?"),
-        ('Parser key "k":\n  Expected a typing.Literal[\'a\', \'b\']. Got value: c', "k: 'c' is not a or b"),
+        ("Parser key \"k\":\n  Expected a typing.Literal['a', 'b']. Got value: c", "k: 'c' is not a or b"),
         ("Something\n   new", "Something new"),
     ],
 )
 def test_a_message_becomes_a_line(message, line):
-    assert explain(message, ["batch", "help"]) == line
+    assert explain(message, ["batch", "config"]) == line

@@ -66,7 +66,7 @@ def test_a_new_engine_says_the_same_whatever_was_said_before():
 
 
 def test_unknown_voices_are_refused_with_the_nearest_name():
-    with pytest.raises(ValueError, match="did you mean .*Annie"):
+    with pytest.raises(ValueError, match=r"did you mean .*Annie"):
         synthesize("hi", Voice(variant="Anny"))
     with pytest.raises(ValueError, match="en-gb-scotland"):
         synthesize("hi", Voice(language="xx"))

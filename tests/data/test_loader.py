@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from moshi_zoo.data.loader import EvaluationLoader, Share, TrainLoader
+from moshi_zoo.data.loader import EvaluationLoader, Process, TrainLoader
 
 
 class Echo(Dataset):
@@ -66,23 +66,23 @@ def test_a_restored_loader_goes_on_with_the_very_next_batch(stop, num_workers):
 
 
 def test_shortened_passes_waste_no_data():
-    loader, expected = _train(), [batch for _ in [0] for batch in _train()]
+    loader, expected = _train(), list(_train())
     passes = [_take(iter(loader), 2) for _ in range(3)]  # as limit_train_batches does
-    assert sum(passes, []) == expected
+    assert [batch for part in passes for batch in part] == expected
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_each_global_batch(world_size):
     whole = list(_train(24, batch_size=2 * world_size))
-    shards = [list(_train(24, batch_size=2, share=Share(rank, world_size))) for rank in range(world_size)]
-    assert [sum(parts, []) for parts in zip(*shards, strict=True)] == whole
+    shards = [list(_train(24, batch_size=2, process=Process(rank, world_size))) for rank in range(world_size)]
+    assert [[item for part in parts for item in part] for parts in zip(*shards, strict=True)] == whole
     assert Counter(i for shard in shards for batch in shard for _, i in batch) == Counter(range(24))
 
 
 def test_a_run_may_go_on_with_another_number_of_processes():
     alone = _train(24, batch_size=4)
     seen = _take(iter(alone), 2)
-    pair = [_train(24, batch_size=4, share=Share(rank, 2)) for rank in range(2)]
+    pair = [_train(24, batch_size=4, process=Process(rank, 2)) for rank in range(2)]
     for loader in pair:
         loader.load_state_dict(alone.state_dict())
     rest = [batch for loader in pair for batch in _take(iter(loader), 2)]
@@ -113,7 +113,7 @@ def test_loading_leaves_the_global_random_state_alone():
 
 def test_an_epoch_without_a_batch_for_everyone_is_refused():
     with pytest.raises(ValueError, match="5 items, but one step of 3 processes with batch size 2 takes 6"):
-        _train(5, batch_size=2, share=Share(0, 3))
+        _train(5, batch_size=2, process=Process(0, 3))
 
 
 def test_evaluation_sees_each_item_once_in_order():
@@ -125,9 +125,9 @@ def test_evaluation_sees_each_item_once_in_order():
 
 @pytest.mark.parametrize("num_items", [1, 4, 7, 8, 9])
 def test_evaluation_on_several_processes_is_complete_and_in_step(num_items):
-    shards = [list(_evaluate(num_items, 2, share=Share(rank, 2))) for rank in range(2)]
+    shards = [list(_evaluate(num_items, 2, process=Process(rank, 2))) for rank in range(2)]
     assert [len(batch) for batch in shards[0]] == [len(batch) for batch in shards[1]]
-    assert len(shards[0]) == len(_evaluate(num_items, 2, share=Share(0, 2)))
+    assert len(shards[0]) == len(_evaluate(num_items, 2, process=Process(0, 2)))
     seen = Counter(i for shard in shards for batch in shard for i in batch)
     assert set(seen) == set(range(num_items))
     assert seen.total() <= num_items + 1

@@ -91,7 +91,7 @@ def test_one_file_is_a_source_too(tmp_path):
 )
 def test_a_malformed_line_is_named(tmp_path, line, problem):
     manifest = _write(tmp_path / "manifest.jsonl", {"path": "fine.wav"}, line)
-    with pytest.raises(ValueError, match="manifest.jsonl:2: .*; a line looks like") as error:
+    with pytest.raises(ValueError, match=r"manifest.jsonl:2: .*; a line looks like") as error:
         find(manifest)
     assert problem in str(error.value)
 

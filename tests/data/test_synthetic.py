@@ -20,7 +20,8 @@ def test_the_corpus_is_about_as_long_as_asked_with_a_split_for_held_out_speakers
     recordings = find(corpus)
     assert sum(recording.duration for recording in recordings) == pytest.approx(90, rel=0.25)
     speakers = {split: {r.speaker for r in recordings if r.split == split} for split in ("train", "valid")}
-    assert speakers["train"] and speakers["valid"]
+    assert speakers["train"]
+    assert speakers["valid"]
     assert not set(synthetic.TRAIN_SPEAKERS) & set(synthetic.VALID_SPEAKERS)
     variants = [{name.split("+")[1] for name in s} for s in (synthetic.TRAIN_SPEAKERS, synthetic.VALID_SPEAKERS)]
     assert not variants[0] & variants[1], "an accent alone does not make another speaker"

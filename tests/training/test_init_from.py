@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import tests.toys  # noqa: F401 - registers the toy components
 import torch
 from torch import nn
 
+import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
 from moshi_zoo.training.init_from import load_part, report
@@ -17,7 +17,9 @@ from moshi_zoo.zoo import folder
 def source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     net = registry.build("toy-tiny")
-    folder.save(Path("checkpoints/source"), registry.to_portable(registry.preset("toy-tiny")), net.state_dict(), stage="a")
+    folder.save(
+        Path("checkpoints/source"), registry.to_portable(registry.preset("toy-tiny")), net.state_dict(), stage="a"
+    )
     return net
 
 

@@ -12,7 +12,9 @@ from moshi_zoo.training.samples import log_audio, log_picture
 
 def stage(root, **changes):
     trainer = {"default_root_dir": root, "global_step": 12, "is_global_zero": True, "loggers": []}
-    return SimpleNamespace(trainer=SimpleNamespace(**{**trainer, "fast_dev_run": 0, "sanity_checking": False, **changes}))
+    return SimpleNamespace(
+        trainer=SimpleNamespace(**{**trainer, "fast_dev_run": 0, "sanity_checking": False, **changes})
+    )
 
 
 def test_samples_are_files_of_their_step(tmp_path):

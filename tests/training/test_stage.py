@@ -3,12 +3,12 @@
 from functools import partial
 
 import pytest
-from tests import toys
 import torch
 from lightning.pytorch import Trainer
 
 from moshi_zoo import registry
 from moshi_zoo.cli import trainer as cli
+from tests import toys
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_the_spec_is_portable_and_rebuilds_the_net(made):
 
 def test_hyper_parameters_are_plain_so_that_checkpoints_load_without_unpickling(made, tmp_path):
     made.configure_model()
-    trainer = Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = Trainer(
+        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     trainer.fit(made, toys.ToyData())
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     back = toys.LitToy.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True)
@@ -46,7 +48,9 @@ def test_hyper_parameters_are_plain_so_that_checkpoints_load_without_unpickling(
 
 def test_a_stage_made_of_a_function_trains_but_has_no_spec(tmp_path):
     stage = toys.LitToy(partial(toys.Toy, 8))
-    trainer = Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = Trainer(
+        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     trainer.fit(stage, toys.ToyData())
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     torch.load(tmp_path / "x.ckpt", weights_only=True)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import tests.toys  # noqa: F401 - registers the toy components
 import yaml
 from safetensors.torch import load_file, save_file
 
+import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.zoo import folder
 from moshi_zoo.zoo.config import Parent, read_config
@@ -103,7 +103,9 @@ def test_weights_that_do_not_fit_are_listed(saved):
     tensors["extra"] = torch.zeros(1)
     del tensors["seen"]
     save_file(tensors, path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"extra is unknown.*linear.weight has shape \[4, 8\] instead of \[8, 8\].*seen is"):
+    with pytest.raises(
+        ValueError, match=r"extra is unknown.*linear.weight has shape \[4, 8\] instead of \[8, 8\].*seen is"
+    ):
         folder.load(path)
 
 

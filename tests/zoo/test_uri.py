@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import tests.toys  # noqa: F401 - registers the toy components
 
 import moshi_zoo
+import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.zoo import folder, uri
 
