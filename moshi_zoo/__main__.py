@@ -37,6 +37,7 @@ VERBS = {
     "predict": Verb(_TRAINER, "run a model over the prediction data of a recipe", "Train"),
     "encode": Verb("moshi_zoo.cli.codec:encode", "audio file to codes", "Use"),
     "decode": Verb("moshi_zoo.cli.codec:decode", "codes to audio file", "Use"),
+    "evaluate": Verb("moshi_zoo.cli.evaluate:evaluate", "measure a codec on recordings", "Use"),
     "bench": Verb("moshi_zoo.cli.bench:bench", "measure speed and memory of a model beside its peers", "Use"),
     "list": Verb("moshi_zoo.cli.models:list_models", "models that are here, and presets", "Exchange"),
     "import": Verb("moshi_zoo.cli.models:import_", "released weights to a zoo folder", "Exchange"),

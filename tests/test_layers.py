@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "zoo": BELOW_ZOO,
     "training": BELOW_ZOO | {"zoo", "losses", "metrics"},
     "runtime": BELOW_ZOO | {"zoo"},
-    "evaluation": BELOW_ZOO | {"zoo", "runtime", "losses", "metrics"},
+    "evaluation": BELOW_ZOO | {"zoo", "runtime", "losses", "data", "metrics"},
     "cli": BELOW_ZOO | {"zoo", "losses", "data", "metrics", "training", "runtime", "evaluation"},
     "__main__": {"registry", "cli"},
     "__init__": {"zoo"},

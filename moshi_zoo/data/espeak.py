@@ -247,14 +247,7 @@ def _load_private_copy() -> tuple[ctypes.CDLL, Path]:
             library = ctypes.CDLL(shutil.copy(original, folder))
         except OSError:  # a temporary folder mounted without permission to execute
             library = ctypes.CDLL(original)
-    library.espeak_Synth.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-        ctypes.c_uint,
-        ctypes.c_int,
-        ctypes.c_uint,
-        ctypes.c_uint,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-    ]
+    unsigned, pointer = ctypes.c_uint, ctypes.c_void_p
+    text = (ctypes.c_char_p, ctypes.c_size_t)
+    library.espeak_Synth.argtypes = (*text, unsigned, ctypes.c_int, unsigned, unsigned, pointer, pointer)
     return library, Path(espeakng_loader.get_data_path())

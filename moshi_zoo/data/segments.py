@@ -73,6 +73,7 @@ class SegmentData(LightningDataModule):
         _require(validation_seconds > 0, "validation_seconds", validation_seconds, "positive")
         _require(validation_items >= 1, "validation_items", validation_items, "1 or more")
         _require(0 <= max_bad_share <= 1, "max_bad_share", max_bad_share, "between 0 and 1")
+        _require(seed >= 0, "seed", seed, "0 or more")
         self.source, self.sample_rate, self.seed = source, sample_rate, seed
         self.seconds, self.batch_size, self.num_workers = seconds, batch_size, num_workers
         self.gain_db = (gain_db[0], gain_db[1])
@@ -114,9 +115,7 @@ class SegmentData(LightningDataModule):
         """Random segments, resumable."""
         splits = self._ready()
         if not splits.train:
-            raise ValueError(
-                f"{self.source} has nothing to train on: its manifest marks all recordings as valid or test"
-            )
+            raise ValueError(f"{self.source} has nothing to train on: all its recordings are marked as valid or test")
         seconds = sum(span.duration for span in splits.train)
         num_items = max(round(seconds / self.seconds), _LEAST_BATCHES * self.batch_size)
         dataset = RandomWindows(

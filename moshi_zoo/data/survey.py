@@ -42,7 +42,8 @@ def survey(
         The usable recordings, with the durations of their headers, and the bad files; both in the order given.
     """
     usable, bad = [], []
-    progress = Progress(console=Console(stderr=True), transient=True, disable=quiet)
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
     with progress, ThreadPoolExecutor(_THREADS) as threads:
         results = threads.map(lambda recording: _probe(recording, min_seconds), recordings)
         for result in progress.track(results, total=len(recordings), description="looking at the recordings"):

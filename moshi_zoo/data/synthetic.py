@@ -36,7 +36,7 @@ VALID_SPEAKERS = ("en-us+m6", "en-us+f3", "en+max", "en-gb-x-rp+Alicia", "en-us+
 SAMPLE_RATE = 24_000
 """Of the files in Hz. espeak speaks at 22.05 kHz; at Mimi's rate a training run need not resample."""
 
-_VERSION = 1  # of this file's output: change it with anything that changes a sample
+_VERSION = 2  # of this file's output: change it with anything that changes a sample
 _VALID_SHARE = 0.1
 _FILE_SECONDS = 20.0
 _ROOM_TONE_DB = (-78.0, -66.0)  # RMS, dB below full scale
@@ -118,7 +118,8 @@ def _make(folder: Path, minutes: float, seed: int, shown_as: Path) -> None:
         for i in range(count)
     ]
     engine = Engine()  # a new one: what was said before in this process would show in the samples
-    progress = Progress(console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
     with progress, (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         for split, speaker, i in progress.track(jobs, description=f"making synthetic speech in {shown_as} (once)"):
             recording = _speak(engine, speaker, random.Random(f"{seed}/{split}/{i}"))

@@ -2,10 +2,9 @@
 
 **Definition** (Schatz et al., Interspeech 2013; as in Libri-Light, arXiv 1912.07875, and the ZeroSpeech challenges).
 Of three segments, A and X say the same and B something else. The codec errs if d(A, X) > d(B, X), and half errs if the
-two are equal; chance is 50 %. ``d`` is the mean angle between frames along the best alignment
-(:func:`moshi_zoo.evaluation.dtw.dtw_distances`). Within speakers, all three are of one speaker; across speakers, A and B
-are of one and X of another. The error is the mean over ordered contrasts (A, B) of the mean over speakers (or pairs of
-speakers) of the mean over triples.
+two are equal; chance is 50 %. ``d`` is the mean angle between frames along the best alignment (`dtw.dtw_distances`).
+Within speakers, all three are of one speaker; across speakers, A and B are of one and X of another. The error is the
+mean over ordered contrasts (A, B) of the mean over speakers (or pairs of speakers) of the mean over triples.
 
 **Here**: contrasts are of words, or of phones whatever their neighbours (the published phone ABX lets only the middle
 phone of a triphone differ, which needs a large corpus and gives lower errors). The frames of a segment are those whose

@@ -64,7 +64,7 @@ class ZooCodec:
         return self.model.decode(codes)
 
     def features(self, wav: Tensor) -> dict[str, Tensor]:
-        """``semantic``: the first codebook's entries, as the decoder receives them; ``latent``: before the quantizer."""
+        """``semantic``: the first codebook's entries as the decoder gets them; ``latent``: before the quantizer."""
         latent = self.model.encode_latent(wav)
         semantic = self.model.quantizer.decode(self.model.quantizer.encode(latent, 1))
         return {"semantic": semantic.transpose(1, 2), "latent": latent.transpose(1, 2)}  # [B, C, T] -> [B, T, C]

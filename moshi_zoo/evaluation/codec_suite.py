@@ -183,5 +183,5 @@ def _codebook_figures(use: CodebookUse) -> list[Figure]:
         )
         for level, value in enumerate(measured[name].tolist())
     ]
-    bitrate = Measure("bitrate", "measured bitrate, all codebooks", "bit/s", "lower")
+    bitrate = Measure("bitrate", "measured bitrate, all codebooks", "bit/s", "neither")
     return [*figures, Figure(bitrate, float(measured["bitrate"]), count=frames)]

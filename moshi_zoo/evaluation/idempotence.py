@@ -1,4 +1,4 @@
-"""Idempotence: does coding a codec's output give the same codes? A watermark in the codes needs that (Moshi paper, T16)."""
+"""Idempotence: does coding a codec's output give the same codes? A watermark in them needs that (Moshi paper, T16)."""
 
 import math
 
@@ -14,7 +14,8 @@ class Idempotence:
 
     A clip is coded with all codebooks, decoded, and coded again; code (k, t) counts as the same if both passes agree on
     it. With a shift the decoded clip loses its first samples before the second pass, so that frame t there starts that
-    much later. Where the passes differ in length, the frames of the shorter one are compared. Clips count by their frames.
+    much later. Where the passes differ in length, the frames of the shorter one are compared. A clip counts by its
+    frames.
 
     Args:
         codec: which.

@@ -75,7 +75,7 @@ class Measure:
     name: str
     title: str
     unit: str = ""
-    better: Literal["higher", "lower"] = "higher"
+    better: Literal["higher", "lower", "neither"] = "higher"
     num_codebooks: int | None = None
     level: int | None = None
 
@@ -134,4 +134,7 @@ def figures_over_clips(rows: Sequence[ClipRow], *, resamples: int, seed: int) ->
     weights = np.array([[cell.weight for cell in row] for row in cells])
     means, intervals = bootstrap_means(values, weights, resamples=resamples, seed=seed)
     counts = np.isfinite(values).sum(axis=0)
-    return [Figure(m, *rest) for m, *rest in zip(measures, means.tolist(), intervals, counts.tolist(), strict=True)]
+    return [
+        Figure(measure, float(mean), interval, int(count))
+        for measure, mean, interval, count in zip(measures, means, intervals, counts, strict=True)
+    ]

@@ -5,7 +5,8 @@ tempo augmentation so that what it judges is the word and not the cleanliness of
 spoken digits it knows all 200 test clips of theirs (and with noise 15 dB below them), and 84 % of an unseen fifth's.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class WordNet(nn.Module):
     def __init__(self, words: Sequence[str], sample_rate: int):
         super().__init__()
         self.words, self.sample_rate = list(words), sample_rate
-        self.n_fft = 2 ** round(torch.tensor(0.04 * sample_rate).log2().item())
+        self.n_fft = 2 ** round(math.log2(0.04 * sample_rate))
         self.mel = MelSpectrogram(
             sample_rate,
             self.n_fft,
@@ -85,17 +86,17 @@ def train_recogniser(
     sample_rate: int,
     *,
     seed: int = 0,
+    device: torch.device | str = "cpu",
     epochs: int = _EPOCHS,
-    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> WordNet:
     """Train a network; for 1800 spoken digits half a minute on one core.
 
     Args:
-        examples: clips of at least two words, on the device to train on.
+        examples: clips of at least two words.
         sample_rate: theirs, in Hz.
         seed: of weights, augmentation and order; torch's own generator is left alone.
+        device: where to train.
         epochs: passes over the clips, each in three versions.
-        tell: is told steps done and in all.
 
     Raises:
         ValueError: if there are not two words to tell apart.
@@ -103,15 +104,15 @@ def train_recogniser(
     words = sorted({example.word for example in examples})
     if len(words) < 2:
         raise ValueError(f"a recogniser needs clips of at least two different words; these hold {words or 'none'}")
-    device = examples[0].wav.device
+    device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         net = WordNet(words, sample_rate).to(device)
         with torch.no_grad():
-            versions = [net.features(wav) for e in examples for wav in _versions(e.wav, generator)]
+            versions = [net.features(wav.to(device)) for e in examples for wav in _versions(e.wav, generator)]
         labels = torch.tensor([words.index(e.word) for e in examples], device=device).repeat_interleave(_COPIES)
-        _fit(net.train(), versions, labels, generator, epochs=epochs, tell=tell)
+        _fit(net.train(), versions, labels, generator, epochs)
     return net.eval()
 
 
@@ -143,30 +144,22 @@ def _versions(wav: Tensor, generator: torch.Generator) -> list[Tensor]:
     for _ in range(_COPIES - 1):
         tempo, snr = (float(torch.empty(1).uniform_(*span, generator=generator)) for span in (_TEMPO, _SNR_DB))
         stretched = F.interpolate(wav[None, None], size=max(round(len(wav) / tempo), 1), mode="linear")[0, 0]
-        noise = torch.randn(len(stretched), generator=generator).to(wav.device)
+        noise = torch.randn(len(stretched), generator=generator)
         versions.append(stretched + noise * stretched.square().mean().sqrt() * 10 ** (-snr / 20))
     return versions
 
 
-def _fit(
-    net: WordNet,
-    versions: list[Tensor],
-    labels: Tensor,
-    generator: torch.Generator,
-    *,
-    epochs: int,
-    tell: Callable[[int, int], None],
-) -> None:
+def _fit(net: WordNet, versions: list[Tensor], labels: Tensor, generator: torch.Generator, epochs: int) -> None:
     lengths = torch.tensor([features.shape[1] for features in versions])
     batches = max(len(versions) // _BATCH, 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=epochs * batches)
-    for epoch in range(epochs):
+    for _ in range(epochs):
         by_length = torch.randperm(len(versions), generator=generator)
         # Sorted within a few batches: clips of a batch are about as long, without always meeting the same others.
         by_length = torch.cat([some[lengths[some].argsort(stable=True)] for some in by_length.split(16 * _BATCH)])
         chunks = by_length.tensor_split(batches)
-        for step, number in enumerate(torch.randperm(batches, generator=generator).tolist()):
+        for number in torch.randperm(batches, generator=generator).tolist():
             chosen = chunks[number].tolist()
             logits = net(_padded([versions[i] for i in chosen]))
             loss = F.cross_entropy(logits, labels[chosen], label_smoothing=0.05)
@@ -174,7 +167,6 @@ def _fit(
             loss.backward()
             optimizer.step()
             schedule.step()
-            tell(epoch * batches + step + 1, epochs * batches)
 
 
 def _padded(features: list[Tensor]) -> Tensor:
@@ -184,4 +176,4 @@ def _padded(features: list[Tensor]) -> Tensor:
 
 
 def _silence() -> float:
-    return float(torch.tensor(_FLOOR).log())
+    return math.log(_FLOOR)

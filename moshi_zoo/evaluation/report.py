@@ -96,13 +96,15 @@ def _markdown(table: Table) -> str:
     """Aligned, so that it also reads as text."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rule = ["-" * width for width in widths]
-    lines = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (table[0], rule, *table[1:]))
+    lines = (
+        [cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (table[0], rule, *table[1:])
+    )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _heading(measure: Measure) -> str:
     unit = f", {measure.unit}" if measure.unit not in ("", SHARE) else ""
-    return measure.title + unit + {"higher": " ↑", "lower": " ↓"}[measure.better]
+    return measure.title + unit + {"higher": " ↑", "lower": " ↓", "neither": ""}[measure.better]
 
 
 def _column(figure: Figure) -> str:

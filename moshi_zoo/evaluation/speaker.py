@@ -1,8 +1,8 @@
 """Does the voice stay? A hook for speaker similarity, and a plain measure that needs no download.
 
 A hook compares two waveforms. Published figures (SIM) are cosines of a trained speaker encoder, such as WavLM-TDNN or
-ECAPA: wrap one as a :class:`SpeakerSimilarity` and hand it to the suite. The default only looks at the long-term timbre,
-and says so in its name; its figures are not comparable with those.
+ECAPA: wrap one as a :class:`SpeakerSimilarity` and hand it to the suite. The default only looks at the long-term
+timbre, and says so in its name; its figures are not comparable with those.
 """
 
 import math

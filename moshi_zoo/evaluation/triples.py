@@ -1,6 +1,6 @@
 """Which segments ABX compares: triples balanced over contrasts, and the mean over them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,9 +34,7 @@ class Triples:
         return len(self.a)
 
 
-def sample_triples(
-    labels: Sequence[str], speakers: Sequence[str], *, mode: Mode, limit: int, seed: int
-) -> Triples:
+def sample_triples(labels: Sequence[str], speakers: Sequence[str], *, mode: Mode, limit: int, seed: int) -> Triples:
     """Draw triples, the same number for each contrast as far as there are so many, spread evenly over its speakers.
 
     Args:

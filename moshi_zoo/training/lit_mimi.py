@@ -34,7 +34,7 @@ _IN_PROGRESS_BAR = ("spectral", "commitment", "adversarial", "discriminator")
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where a batch stands among those of one optimizer step.
 
     Args:
@@ -47,6 +47,7 @@ class _Place:
 
     @property
     def is_last(self) -> bool:
+        """Whether the optimizers step after this batch."""
         return self.index == self.size - 1
 
 
@@ -271,10 +272,10 @@ class LitMimi(Stage):
         super().on_load_checkpoint(checkpoint)
         self.codebooks.load_state_dict(checkpoint["codebooks"])
 
-    def _place(self, batch_idx: int) -> _Place:
+    def _place(self, batch_idx: int) -> Place:
         index = batch_idx % self.accumulate
         left = self.trainer.num_training_batches - (batch_idx - index)
-        return _Place(index, int(min(self.accumulate, left)))
+        return Place(index, int(min(self.accumulate, left)))
 
     def _whole_frames(self, wav: Tensor) -> Tensor:
         frame, rate = self.net.frame_size, self.net.sample_rate
@@ -286,7 +287,7 @@ class LitMimi(Stage):
             )
         return wav
 
-    def _forward(self, wav: Tensor, step: int, place: _Place) -> MimiOutput:
+    def _forward(self, wav: Tensor, step: int, place: Place) -> MimiOutput:
         """Pass the codec with the step's number of codebooks, and this batch's part of the bypassed clips."""
         draw = np.random.default_rng((self.seed, step))  # alike on all processes and after a resume
         count = self.net.num_codebooks

@@ -43,7 +43,5 @@ def test_the_peak_is_held_without_an_end_after_the_warm_up(total_steps):
 )
 def test_steps_and_epochs_limit_a_run(max_steps, max_epochs, batches, steps):
     loop = SimpleNamespace(setup_data=lambda: None)
-    trainer = SimpleNamespace(
-        max_steps=max_steps, max_epochs=max_epochs, num_training_batches=batches, fit_loop=loop
-    )
+    trainer = SimpleNamespace(max_steps=max_steps, max_epochs=max_epochs, num_training_batches=batches, fit_loop=loop)
     assert optimizer_steps(trainer, accumulate=3) == steps
