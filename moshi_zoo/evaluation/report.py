@@ -56,8 +56,7 @@ def write_pictures(report: CodecReport, folder: Path) -> None:
     curves: dict[str, list[tuple[float, float]]] = {}
     for figure in report.figures:
         if figure.measure.num_codebooks is not None:
-            name = f"{_heading(figure.measure)} over codebooks"
-            curves.setdefault(name, []).append((figure.measure.num_codebooks, figure.value))
+            curves.setdefault(figure.measure.title, []).append((figure.measure.num_codebooks, figure.value))
     if curves:
         curves_picture(curves).save(folder / "over_codebooks.png")
     sample_rate = int(report.codec["sample_rate"])
@@ -77,9 +76,14 @@ def tables(report: CodecReport) -> dict[str, Table]:
     names = {f.measure.name for f in others if f.measure.num_codebooks is not None}
     over_codebooks = [f for f in others if f.measure.name in names]
     once = [f for f in others if f.measure.name not in names]
+    frames = int(report.counts[0].sum())
     found = {
-        "Quality": _pivot(over_codebooks, row=lambda f: _heading(f.measure), column=_column),
-        "Codebooks": _pivot(of_levels, row=lambda f: f"level {f.measure.level}", column=lambda f: _heading(f.measure)),
+        "Quality": _pivot(
+            sorted(over_codebooks, key=lambda f: (f.measure.num_codebooks or 0, names.index(f.measure.name))),
+            row=lambda f: _heading(f.measure),
+            column=_column,
+        ),
+        f"Codebooks ({frames} frames of {2}": ...,
         "Units, bitrate and speed": [["", "", "from"], *([_heading(f.measure), _cell(f), str(f.count)] for f in once)],
     }
     return {title: table for title, table in found.items() if len(table) > 1}

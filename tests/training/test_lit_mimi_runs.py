@@ -14,7 +14,6 @@ import yaml
 from lightning.pytorch import Callback
 from tests.training import tones
 
-import moshi_zoo
 from moshi_zoo.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -60,13 +59,13 @@ RECIPE = {
 
 
 class PowerCut(Callback):
-    """Saves every four steps, and ends the process or raises an error after the sixth."""
+    """Ends the process after a step, or raises an error."""
 
-    def __init__(self, *, kill: bool):
-        self.kill = kill
+    def __init__(self, *, after: int, kill: bool):
+        self.after, self.kill = after, kill
 
     def on_train_batch_end(self, trainer, pl_module, *args):
-        if trainer.global_step == 6:
+        if trainer.global_step == self.after:
             if self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError("power cut")
@@ -121,24 +120,66 @@ def assert_same(a, b, where="checkpoint"):
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, where
 
 
-@pytest.mark.parametrize(
-    ("quantize_from", "kill"), [(2, True), (5, False)], ids=["killed_after_the_codebooks_started", "before_they_start"]
-)
-def test_a_run_that_broke_goes_on_with_the_same_numbers(recipe, quantize_from, kill, capfd):
-    words = ["--config", recipe, "--model.quantize_from", quantize_from]
+def test_a_run_that_broke_twice_ends_with_the_numbers_of_one_that_did_not(recipe, capfd):
+    words = ["--config", recipe, "--model.quantize_from", 5]
     assert fit(*words, "--run_name", "straight") == 0, capfd.readouterr().err
-    saves = {"class_path": "moshi_zoo.training.run_checkpoint.RunCheckpoint", "init_args": {"every_n_steps": 4}}
-    cut = {"class_path": f"{ME}.PowerCut", "init_args": {"kill": kill}}
-    Path("cut.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [saves, cut]}}))
-    broken = [*words, "--run_name", "broken", "--config", "cut.yaml"]
-    assert separately(*broken).returncode == -signal.SIGKILL if kill else fit(*broken) == 1
+    words += ["--run_name", "broken", "--trainer.callbacks", f"{ME}.PowerCut"]
+    cut = ["--trainer.callbacks.after", 4, "--trainer.callbacks.kill", "true"]
+    assert separately(*words, *cut).returncode == -signal.SIGKILL
     saved = torch.load("runs/broken/checkpoints/last.ckpt", weights_only=True)
-    assert saved["global_step"] == 4
-    assert bool(saved["codebooks"]["latents"]) == (quantize_from > 4)
-    assert fit(*words, "--run_name", "broken", "--ckpt_path", "last") == 0, capfd.readouterr().err
+    assert saved["global_step"] == 3
+    assert saved["codebooks"]["latents"], "it broke before the codebooks started"
+    words += ["--ckpt_path", "last", "--trainer.callbacks.kill", "false", "--trainer.callbacks.after"]
+    assert fit(*words, 7) == 1
+    assert "power cut" in capfd.readouterr().err
+    assert torch.load("runs/broken/checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+    assert fit(*words, 99) == 0, capfd.readouterr().err
     straight, resumed = losses("straight"), losses("broken")
     assert len(straight) == 8
     assert resumed == straight
-    ends = [torch.load(f"runs/{n}/checkpoints/last.ckpt", weights_only=True) for n in ("straight", "broken")]
+    ends = [torch.load(f"runs/{name}/checkpoints/last.ckpt", weights_only=True) for name in ("straight", "broken")]
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "codebooks", "global_step"):
         assert_same(*(end[part] for end in ends), part)
+
+
+SMALL = {
+    "model": {
+        "init_args": {
+            "teacher": "${preset:mfcc-teacher-nano}",
+            "loss_weights": {"distillation": 1.0},
+            "quantize_from": 3,
+            "codebook_pool": 40,
+            "discriminator_from": 2,
+            "num_samples": 1,
+        }
+    },
+    "data": {"init_args": {"source": "speech", "seconds": 0.64, "validation_seconds": 0.8, "validation_items": 4}},
+    "trainer": {
+        "max_steps": 6,
+        "val_check_interval": 6,
+        "log_every_n_steps": 1,
+        "num_sanity_val_steps": 0,
+        "callbacks": {"class_path": f"{ME}.KeepCodebooks"},
+    },
+}
+
+
+@pytest.mark.distributed
+def test_two_processes_train_like_one_with_the_whole_batch(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    tones.write(tmp_path / "speech", 14, seconds=2.2)
+    Path("small.yaml").write_text(yaml.safe_dump(SMALL))
+    words = ["--config", ROOT / "recipes/nano/mimi.yaml", "--config", "small.yaml"]
+    two = ["--config", ROOT / "recipes/with/ddp_gan.yaml", "--trainer.devices", 2, "--data.batch_size", 2]
+    done = separately(*words, *two, "--run_name", "two")
+    assert done.returncode == 0, done.stderr
+    assert fit(*words, "--data.batch_size", 4, "--run_name", "one") == 0, capfd.readouterr().err
+    first, second, alone = (torch.load(f"codebooks-{name}.pt") for name in ("2-0", "2-1", "1-0"))
+    assert_same(first, second)
+    for name, tensor in alone.items():
+        torch.testing.assert_close(first[name], tensor, atol=1e-3, rtol=1e-3)
+    one, two = losses("one"), losses("two")
+    assert len(one) == len(two) == 6
+    for step, row in one.items():
+        expected = {name: float(value) for name, value in row.items() if value and name.startswith(("train", "val"))}
+        assert {name: float(two[step][name]) for name in expected} == pytest.approx(expected, abs=1e-4, rel=1e-4), step
