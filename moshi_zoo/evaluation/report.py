@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moshi_zoo.evaluation.codec_suite import CodecReport
-from moshi_zoo.evaluation.measurement import SHARE, ClipRow, Figure, Measure
+from moshi_zoo.evaluation.measurement import SHARE, ClipRow, Figure
 from moshi_zoo.metrics.pictures import codebook_picture, curves_picture, spectrogram_picture
 
 Context = Mapping[str, Mapping[str, Any]]
@@ -74,25 +74,19 @@ def tables(report: CodecReport) -> dict[str, Table]:
     of_levels = [f for f in report.figures if f.measure.level is not None]
     others = [f for f in report.figures if f.measure.level is None]
     names = {f.measure.name for f in others if f.measure.num_codebooks is not None}
-    over_codebooks = [f for f in others if f.measure.name in names]
     once = [f for f in others if f.measure.name not in names]
-    frames = int(report.counts[0].sum())
     found = {
-        "Quality": _pivot(
-            sorted(over_codebooks, key=lambda f: (f.measure.num_codebooks or 0, names.index(f.measure.name))),
-            row=lambda f: _heading(f.measure),
-            column=_column,
-        ),
-        f"Codebooks ({frames} frames of {2}": ...,
-        "Units, bitrate and speed": [["", "", "from"], *([_heading(f.measure), _cell(f), str(f.count)] for f in once)],
+        "Quality": _pivot([f for f in others if f.measure.name in names], _heading, _setting),
+        f"Codebooks, over {int(report.counts[0].sum())} frames": _pivot(of_levels, _setting, _heading),
+        "Units, bitrate and speed": [["", "", "from"], *([_heading(f), _cell(f), str(f.count)] for f in once)],
     }
     return {title: table for title, table in found.items() if len(table) > 1}
 
 
 def _pivot(figures: Sequence[Figure], row: Callable[[Figure], str], column: Callable[[Figure], str]) -> Table:
-    columns = list(dict.fromkeys(column(f) for f in figures))
-    cells = {(row(f), column(f)): _cell(f) for f in figures}
+    columns = list(dict.fromkeys(column(f) for f in sorted(figures, key=lambda f: f.measure.num_codebooks or 0)))
     rows = list(dict.fromkeys(row(f) for f in figures))
+    cells = {(row(f), column(f)): _cell(f) for f in figures}
     return [["", *columns], *([name, *(cells.get((name, c), "") for c in columns)] for name in rows)]
 
 
@@ -106,13 +100,16 @@ def _markdown(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _heading(measure: Measure) -> str:
+def _heading(figure: Figure) -> str:
+    measure = figure.measure
     unit = f", {measure.unit}" if measure.unit not in ("", SHARE) else ""
     return measure.title + unit + {"higher": " ↑", "lower": " ↓", "neither": ""}[measure.better]
 
 
-def _column(figure: Figure) -> str:
-    k = figure.measure.num_codebooks
+def _setting(figure: Figure) -> str:
+    level, k = figure.measure.level, figure.measure.num_codebooks
+    if level is not None:
+        return f"level {level}"
     return "original" if k is None else _codebooks(k)
 
 
