@@ -4,15 +4,16 @@ import inspect
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from moshi_zoo.cli.evaluation_data import Chosen
+    from moshi_zoo.evaluation.codec import ZooCodec
     from moshi_zoo.evaluation.codec_suite import CodecReport
-    from moshi_zoo.evaluation.recogniser import WordNet
-    from moshi_zoo.models.mimi import Mimi
+    from moshi_zoo.evaluation.recogniser import Example
 
 _OUT = Path("runs/evaluations")
 _PACKAGES = ("torch", "torchmetrics", "pystoi", "pesq", "numpy", "soxr")
@@ -55,27 +56,27 @@ def evaluate(
     """
     command = _command(locals())
     from moshi_zoo.cli import evaluation_data
-    from moshi_zoo.evaluation.codec import ZooCodec
-    from moshi_zoo.evaluation.codec_suite import Settings, evaluate_codec
+    from moshi_zoo.evaluation.codec_suite import Settings, complete, evaluate_codec
+    from moshi_zoo.evaluation.recogniser import train_recogniser
 
     if max_seconds <= 0 or max_triples < 1:
         raise ValueError(f"max_seconds ({max_seconds:g}) and max_triples ({max_triples}) must be positive")
-    levels = _levels(num_codebooks)
+    settings = Settings(_levels(num_codebooks), max_triples=max_triples, seed=seed)
     codec, about = _load_codec(model, device)
+    settings = complete(settings, codec)
     out = out or _OUT / about["name"] / suite
-    out.mkdir(parents=True, exist_ok=True)
     chosen = evaluation_data.choose(data, split, max_items=max_items, seed=seed, report=out / "bad_files.jsonl")
-    max_hz = evaluation_data.highest_hz(chosen.recordings, codec.sample_rate)
-    settings = Settings(num_codebooks=levels, max_hz=max_hz, max_triples=max_triples, seed=seed)
+    settings = replace(settings, max_hz=evaluation_data.highest_hz(chosen.recordings, codec.sample_rate))
+    words = _words_to_learn(recogniser_data, chosen, codec.sample_rate, seed) if recogniser_data else []
     with _Stages() as stages:
-        recogniser = _recogniser(recogniser_data, chosen, codec.sample_rate, device, seed, stages)
+        if words:
+            stages.begin(f"training the recogniser on {len(words)} words")
+        recogniser = train_recogniser(words, codec.sample_rate, seed=seed, device=device) if words else None
         stages.begin("coding and measuring", len(chosen.recordings))
         clips = evaluation_data.clips(
             chosen, codec.sample_rate, labels=labels, max_seconds=max_seconds, step=stages.step
         )
-        report = evaluate_codec(
-            ZooCodec(codec), clips, settings, device=device, recogniser=recogniser, tell=stages.begin
-        )
+        report = evaluate_codec(codec, clips, settings, device=device, recogniser=recogniser, tell=stages.begin)
     about_data = {
         "source": data,
         "split": chosen.split,
@@ -106,7 +107,8 @@ class _Stages:
 
     def begin(self, what: str, total: int | None = None) -> None:
         """A new stage; without a total its length is not known."""
-        self._progress.reset(self._task, description=what, total=total)
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total)
         if not self._on_terminal:
             print(what, file=sys.stderr, flush=True)
 
@@ -122,9 +124,10 @@ def _levels(text: str | None) -> tuple[int, ...]:
         raise ValueError(f"num_codebooks is {text!r}; give numbers with commas between them, such as 1,2,8") from None
 
 
-def _load_codec(name: str, device: str) -> "tuple[Mimi, dict[str, Any]]":
+def _load_codec(name: str, device: str) -> "tuple[ZooCodec, dict[str, Any]]":
     import torch
 
+    from moshi_zoo.evaluation.codec import ZooCodec
     from moshi_zoo.models.mimi import Mimi
     from moshi_zoo.zoo import folder, uri
     from moshi_zoo.zoo.config import read_config
@@ -135,35 +138,27 @@ def _load_codec(name: str, device: str) -> "tuple[Mimi, dict[str, Any]]":
         raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
     path = uri.resolve(name)
     config = read_config(path)
-    codec = folder.load(path, device)
-    if not isinstance(codec, Mimi):
+    net = folder.load(path, device)
+    if not isinstance(net, Mimi):
         raise ValueError(f"{name} is a {config.component}, which is no codec")
-    parameters = sum(p.numel() for p in codec.parameters())
-    shown = path.absolute().parent.name if path.name == "zoo" else path.absolute().name
-    return codec, {
-        "name": shown,
+    path = path.absolute()
+    return ZooCodec(net), {
+        "name": path.parent.name if path.name == "zoo" else path.name,
         "path": name,
         "component": config.component,
-        "parameters": parameters,
+        "parameters": sum(p.numel() for p in net.parameters()),
         "sha256": config.sha256,
         "stage": config.stage,
     }
 
 
-def _recogniser(
-    source: str | None, judged: "Chosen", sample_rate: int, device: str, seed: int, stages: _Stages
-) -> "WordNet | None":
-    """Trained on the train split of its data, never on a clip that it is to judge."""
+def _words_to_learn(source: str, judged: "Chosen", sample_rate: int, seed: int) -> "list[Example]":
+    """The train split of a recogniser's data, without the clips that it is to judge."""
     from moshi_zoo.cli import evaluation_data
-    from moshi_zoo.evaluation.recogniser import train_recogniser
 
-    if source is None:
-        return None
     own = {recording.path for recording in judged.recordings}
-    training = evaluation_data.choose(source, "train", max_items=None, seed=seed)
-    examples = evaluation_data.examples([r for r in training.recordings if r.path not in own], sample_rate)
-    stages.begin(f"training the recogniser on {len(examples)} words")
-    return train_recogniser(examples, sample_rate, seed=seed, device=device)
+    chosen = evaluation_data.choose(source, "train", max_items=None, seed=seed)
+    return evaluation_data.examples([r for r in chosen.recordings if r.path not in own], sample_rate)
 
 
 def _write(report: "CodecReport", context: Mapping[str, Mapping[str, Any]], out: Path) -> None:
@@ -171,6 +166,7 @@ def _write(report: "CodecReport", context: Mapping[str, Mapping[str, Any]], out:
     from moshi_zoo.evaluation import report as reports
 
     text = reports.as_markdown(report, context)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(reports.as_json(report, context) + "\n", encoding="utf-8")
     (out / "report.md").write_text(text, encoding="utf-8")
     reports.write_pictures(report, out)

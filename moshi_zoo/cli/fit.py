@@ -15,6 +15,7 @@ usage: python -m moshi_zoo {verb} --config RECIPE [--config OVERLAY ...] [--NAME
                            {checkpoint}
   --init_from.PART MODEL   start with the weights of another model: PART is a submodule of the net, or `net` for all
   --seed_everything N      seed of all random numbers (7)
+  --threads N              CPU threads (one for each core)
 
 Every value of a recipe can be set by its name, after the --config that it changes:
   --data.batch_size 8                        of the data

@@ -6,6 +6,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
@@ -70,9 +71,10 @@ class ZooCLI(LightningCLI):
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Our two top-level entries of a recipe, and the one value that net and data share."""
+        """Our top-level entries of a recipe, and the one value that net and data share."""
         parser.link_arguments("model.init_args.net.init_args.sample_rate", "data.init_args.sample_rate")
         parser.add_argument("--run_name", type=str, default="debug", help="results go to runs/<run_name>")
+        parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; null: one for each core")
         parser.add_argument(
             "--init_from", type=dict[str, str], default={}, help="part of the net -> model to start from"
         )
@@ -89,7 +91,11 @@ class ZooCLI(LightningCLI):
         """Nothing: a checkpoint is for its state, the hyper-parameters are those that were typed."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle the run's folder and what depends on its name."""
+        """Settle the number of threads, the run's folder, and what depends on its name."""
+        if (threads := self._get(self.config, "threads")) is not None:
+            if threads < 1:
+                raise ValueError(f"threads is {threads}; it must be 1 or more")
+            torch.set_num_threads(threads)
         self.root = run_folder(self._get(self.config, "run_name"))
         for source in self._get(self.config, "init_from").values():
             uri.resolve(source)  # a wrong name shall cost a second, not the loading of data

@@ -100,7 +100,7 @@ def evaluate_codec(
         ValueError: if there are no clips, or the codec has not as many codebooks as asked for.
     """
     began = time.perf_counter()
-    settings = _completed(settings or Settings(), codec)
+    settings = complete(settings or Settings(), codec)
     device = torch.device(device)
     quality = Quality(codec.sample_rate, max_hz=settings.max_hz, similarity=similarity, device=device)
     measurements = [quality, Idempotence(codec), *([Recognition(recogniser.to(device))] if recogniser else [])]
@@ -143,16 +143,21 @@ def evaluate_codec(
     )
 
 
-_TOO_SHORT = "every clip is too short or silent for it"
-_UNDEFINED = {"recognised": "no clip is a single word that the recogniser was trained on"}
+def complete(settings: Settings, codec: Codec) -> Settings:
+    """Write out which numbers of codebooks are meant.
 
-
-def _completed(settings: Settings, codec: Codec) -> Settings:
+    Raises:
+        ValueError: if the codec does not have so many.
+    """
     most = codec.num_codebooks
     levels = settings.num_codebooks or (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
     if not all(1 <= k <= most for k in levels):
         raise ValueError(f"num_codebooks is {', '.join(map(str, levels))}, but this codec has 1 to {most}")
     return replace(settings, num_codebooks=tuple(sorted(set(levels))))
+
+
+_TOO_SHORT = "every clip is too short or silent for it"
+_UNDEFINED = {"recognised": "no clip is a single word that the recogniser was trained on"}
 
 
 def _code(codec: Codec, clip: Clip, levels: tuple[int, ...], device: torch.device) -> CodedClip:

@@ -58,15 +58,18 @@ def _cheapest(distances: Tensor, length_a: Tensor, length_b: Tensor) -> Tensor:
     """[P, I, J] -> [P]."""
     P, I, J = distances.shape
     distances = distances.permute(1, 2, 0).contiguous()  # a cell of all pairs is one vector
-    cost = torch.full((I + 1, J + 1, P), torch.inf, dtype=distances.dtype)
-    cells = torch.zeros(I + 1, J + 1, P, dtype=distances.dtype)  # of the cheapest path up to here
+    # Diagonal after diagonal (i + j = d), each from the two before it. Row d + 2 holds diagonal d, its column i + 1 the
+    # cell (i, d - i): so the cell before both starts is at (0, 0), and what lies outside the grid is never reached.
+    cost = distances.new_full((I + J + 1, I + 1, P), torch.inf)
+    cells = torch.zeros_like(cost)  # of the cheapest path up to here
     cost[0, 0] = 0
-    for i in range(I):
-        for j in range(J):
-            diagonal, left, up = cost[i, j], cost[i + 1, j], cost[i, j + 1]
-            straight = torch.minimum(left, up)
-            turns = torch.where(left <= up, cells[i + 1, j], cells[i, j + 1])
-            cost[i + 1, j + 1] = distances[i, j] + torch.minimum(diagonal, straight)
-            cells[i + 1, j + 1] = 1 + torch.where(diagonal <= straight, cells[i, j], turns)
-    pair = torch.arange(P)
-    return cost[length_a, length_b, pair] / cells[length_a, length_b, pair]
+    for d in range(I + J - 1):
+        low, high = max(0, d - J + 1), min(I, d + 1)
+        diagonal, left, up = cost[d, low:high], cost[d + 1, low + 1 : high + 1], cost[d + 1, low:high]
+        i = torch.arange(low, high)
+        straight = torch.minimum(left, up)
+        turns = torch.where(left <= up, cells[d + 1, low + 1 : high + 1], cells[d + 1, low:high])
+        cost[d + 2, low + 1 : high + 1] = distances[i, d - i] + torch.minimum(diagonal, straight)
+        cells[d + 2, low + 1 : high + 1] = 1 + torch.where(diagonal <= straight, cells[d, low:high], turns)
+    ends = length_a + length_b, length_a, torch.arange(P)
+    return cost[ends] / cells[ends]

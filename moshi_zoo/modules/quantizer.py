@@ -1,7 +1,8 @@
 """Residual vector quantization with codebooks learnt by moving averages (Moshi paper 3.3.2; SoundStream, EnCodec).
 
 :class:`SplitRVQ` is Mimi's: one semantic codebook beside a residual chain of acoustic ones. Both read the same latent
-and their outputs are added, so that distillation can shape the first without costing the others.
+and their outputs are added, so that distillation can shape the first without costing the others. :class:`PlainRVQ` is
+what it is compared with.
 
 A codebook holds ``embedding_sum`` and ``cluster_usage`` (moving sums of the vectors and counts assigned to each entry);
 their ratio is the centroid. They get no gradient: training updates them in :meth:`Codebook.update`.
@@ -151,9 +152,9 @@ class ResidualVQ(nn.Module):
         codes, quantized, residuals = self._search(x, num_codebooks)
         entries = torch.stack([c.decode(k) for c, k in zip(self.codebooks, codes.unbind(1), strict=False)])
         commitment_loss = F.mse_loss(residuals, entries)
-        straight = x + (quantized - x).detach()
+        straight, first = (x + (passed - x).detach() for passed in (quantized, entries[0]))
         mixed = torch.where(bypass[:, None, None], x, straight)
-        output = QuantizerOutput(self._restore(mixed), codes, commitment_loss, self._restore(straight))
+        output = QuantizerOutput(self._restore(mixed), codes, commitment_loss, self._restore(first))
         return output, residuals.detach()
 
     def unquantized(self, latent: Tensor) -> Tensor:
@@ -326,6 +327,43 @@ class SplitRVQ(Quantizer):
 
     def _split(self, num_codebooks: int) -> list[int]:
         return [1, num_codebooks - 1]
+
+
+@register("plain-rvq")
+class PlainRVQ(Quantizer):
+    """One residual chain: what the first codebook leaves over is all that the others get.
+
+    Distillation of its first codebook costs quality (Moshi paper 3.3.3): it is the rival that shows what the split buys.
+
+    Args:
+        dim: width of the latent.
+        num_codebooks: length of the chain.
+        codebook_size: entries of each.
+        codebook_dim: their width.
+        decay: of the moving averages.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_codebooks: int = 32,
+        codebook_size: int = 2048,
+        codebook_dim: int = 256,
+        decay: float = 0.99,
+    ):
+        super().__init__()
+        self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
+        sizes = {"codebook_size": codebook_size, "codebook_dim": codebook_dim, "decay": decay}
+        self.chain = ResidualVQ(dim, num_codebooks=num_codebooks, **sizes)
+
+    @property
+    def branches(self) -> Sequence[ResidualVQ]:
+        """The chain."""
+        return (self.chain,)
+
+    def _split(self, num_codebooks: int) -> list[int]:
+        return [num_codebooks]
 
 
 def kmeans(x: Tensor, num_clusters: int, *, generator: torch.Generator, iterations: int) -> tuple[Tensor, Tensor]:

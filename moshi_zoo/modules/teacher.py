@@ -1,10 +1,13 @@
 """Teachers for semantic distillation: frozen models of speech that show the first codebook what to keep (Moshi paper
 3.3.3).
 
-Another kind is one more subclass of `Teacher` with a registered name.
+Most listen: they define `Teacher.features` of a waveform. Those that know more than the waveform (`PhonemeTeacher`)
+define `Teacher.lesson` of a batch. Another kind is one more subclass with a registered name.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -18,8 +21,21 @@ FEATURE_RATE = 50  # Hz, of the features before pooling
 _POOL = 4  # features to a codec frame: 12.5 Hz
 
 
+@dataclass
+class Lesson:
+    """What a batch has to teach.
+
+    Args:
+        features: [B, D, T] at 12.5 Hz.
+        mask: bool [B, T], the frames that shall be learnt.
+    """
+
+    features: Tensor
+    mask: Tensor
+
+
 class Teacher(nn.Module):
-    """Features of speech at the codec's frame rate, with nothing to train. Subclasses define `features`.
+    """Features of speech at the codec's frame rate, with nothing to train.
 
     Args:
         dim: channels of the features.
@@ -29,34 +45,75 @@ class Teacher(nn.Module):
         super().__init__()
         self.dim = dim
 
-    def features(self, wav: Tensor, sample_rate: int) -> Tensor:
-        """``[B, 1, S] -> [B, dim, N]`` at 50 Hz: feature n is centred on (n + 1/2) / 50 s, N = 50 S / sample_rate."""
-        raise NotImplementedError
+    @torch.no_grad()
+    def lesson(self, batch: Mapping[str, Tensor], sample_rate: int) -> Lesson:
+        """Features of a batch; frames that begin in the padding are not learnt.
+
+        Args:
+            batch: ``wav`` [B, 1, S], and ``num_samples`` [B] of it before the padding.
+            sample_rate: in Hz.
+
+        Raises:
+            ValueError: if S is no whole number of frames.
+        """
+        features = self(batch["wav"], sample_rate)
+        starts = torch.arange(features.shape[-1], device=features.device) * _frame_size(sample_rate)
+        return Lesson(features, starts < batch["num_samples"][:, None])
 
     @torch.no_grad()
     def forward(self, wav: Tensor, sample_rate: int) -> Tensor:
         """``[B, 1, S] -> [B, dim, T]`` at 12.5 Hz, T = 12.5 S / sample_rate; the caller masks frames of padding.
 
-        Each frame is the mean of the 8 features around it, so it looks 40 ms ahead of a codec frame's end: the paper
-        found a non-causal teacher critical.
-
         Raises:
             ValueError: if S is no whole number of frames.
         """
-        frame = sample_rate * _POOL // FEATURE_RATE
-        if wav.shape[-1] % frame:
-            raise ValueError(
-                f"a teacher needs whole frames: {wav.shape[-1]} samples at {sample_rate} Hz are "
-                f"{wav.shape[-1] / frame:.2f} frames of {frame}; pad the clip to a multiple of {frame}"
-            )
+        num_frames = whole_frames(wav, sample_rate)
         features = self.features(wav, sample_rate)  # [B, 1, S] -> [B, D, 4 T]
-        assert features.shape[1:] == (self.dim, wav.shape[-1] // frame * _POOL)
-        edges = F.pad(features, (_POOL // 2, _POOL // 2), mode="replicate")
-        return F.avg_pool1d(edges, 2 * _POOL, stride=_POOL)
+        assert features.shape[1:] == (self.dim, num_frames * _POOL)
+        return pool(features)
+
+    def features(self, wav: Tensor, sample_rate: int) -> Tensor:
+        """``[B, 1, S] -> [B, dim, N]`` at 50 Hz: feature n is centred on (n + 1/2) / 50 s, N = 50 S / sample_rate."""
+        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: a teacher does not learn, whatever its parent does."""
         return super().train(mode=False)
+
+
+def pool(features: Tensor) -> Tensor:
+    """50 Hz to 12.5 Hz: ``[B, D, 4 T] -> [B, D, T]``.
+
+    Each frame is the mean of the 8 features around it, so it looks 40 ms ahead of a codec frame's end: the paper found
+    a non-causal teacher critical.
+    """
+    edges = F.pad(features, (_POOL // 2, _POOL // 2), mode="replicate")
+    return F.avg_pool1d(edges, 2 * _POOL, stride=_POOL)
+
+
+def standardized(features: Tensor) -> Tensor:
+    """Mean 0 and variance 1 of each channel over the clip: ``[B, D, N] -> [B, D, N]``."""
+    # The floor keeps a silent clip at zero instead of blowing up its rounding errors.
+    return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-2)
+
+
+def whole_frames(wav: Tensor, sample_rate: int) -> int:
+    """Number of codec frames in ``[B, 1, S]``.
+
+    Raises:
+        ValueError: if it is not whole.
+    """
+    frame = _frame_size(sample_rate)
+    if wav.shape[-1] % frame:
+        raise ValueError(
+            f"a teacher needs whole frames: {wav.shape[-1]} samples at {sample_rate} Hz are "
+            f"{wav.shape[-1] / frame:.2f} frames of {frame}; pad the clip to a multiple of {frame}"
+        )
+    return wav.shape[-1] // frame
+
+
+def _frame_size(sample_rate: int) -> int:
+    return sample_rate * _POOL // FEATURE_RATE
 
 
 @register("mfcc-teacher", presets={"nano": {"sample_rate": 24000, "num_mels": 40, "num_cepstra": 13, "max_hz": 8000.0}})
@@ -115,9 +172,7 @@ class MFCCTeacher(Teacher):
             log_mel = (self.mel(wav[:, 0]) + 1e-8).log()  # [B, S] -> [B, M, N]
             cepstra = self.basis @ log_mel
             slopes = _slope(cepstra)
-            features = torch.cat([cepstra, slopes, _slope(slopes)], dim=1)
-            # The floor keeps a silent clip at zero instead of blowing up its rounding errors.
-            return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-2)
+            return standardized(torch.cat([cepstra, slopes, _slope(slopes)], dim=1))
 
 
 def _slope(x: Tensor) -> Tensor:

@@ -18,14 +18,14 @@ class CodebookLearning:
 
     Args:
         quantize_from: step from which the latents are quantized, at least 1: the codebooks start before it from the
-            latents of the last batches.
-        pool: latents to start from, at least (as far as batches have come).
+            latents of the last steps.
+        pool: latents to start from, at least (as far as there are).
         seed: of k-means and of the vectors that replace dead entries.
     """
 
     def __init__(self, *, quantize_from: int, pool: int, seed: int):
         self.quantize_from, self.pool, self.seed = quantize_from, pool, seed
-        self._latents: list[Tensor] = []  # of the last batches of all processes, each [N, C]
+        self._latents: list[Tensor] = []  # of the last steps of all processes, each [N, C]
         self._new_latents: list[Tensor] = []  # of this step, as long as the codebooks have not started
         self._seen: list[tuple[Tensor, list[Tensor]]] = []  # of this step, after that: codes, and what led to them
 
@@ -34,9 +34,8 @@ class CodebookLearning:
         if output.quantized is not None and output.seen is not None:
             self._seen.append((output.quantized.codes, output.seen))
         else:
-            self._new_latents.append(
-                output.latent.detach().transpose(1, 2).flatten(0, 1).float()
-            )  # [B, C, T] -> [N, C]
+            latents = output.latent.detach().transpose(1, 2).flatten(0, 1)  # [B, C, T] -> [N, C]
+            self._new_latents.append(latents.float())
 
     def skip(self) -> None:
         """Forget the batches of a step: it was not made."""
@@ -59,8 +58,8 @@ class CodebookLearning:
                 seed=self.seed + step,
             )
         else:
-            # Gathered at once: in the order of one process with the whole batch, and for process 0 to save them all.
-            self._latents += [gather(latents).flatten(0, -2) for latents in self._new_latents]
+            # Gathered step by step: in the order of one large batch, and all of them for process 0 to save.
+            self._latents.append(torch.cat([gather(latents).flatten(0, -2) for latents in self._new_latents]))
             while sum(map(len, self._latents[1:])) >= self.pool:
                 self._latents.pop(0)
             if step + 1 >= self.quantize_from:

@@ -64,6 +64,7 @@ def save(
         new = Path(scratch) / "new"
         new.mkdir()
         save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / WEIGHTS)
+        (new / WEIGHTS).chmod(0o644)  # safetensors gives its owner alone the right to read
         config = ZooConfig(
             component=spec["component"],
             init_args=spec.get("init_args", {}),

@@ -51,7 +51,12 @@ def test_a_step_with_a_broken_gradient_is_left_out_and_the_next_is_made(made, ba
 def test_only_broken_gradients_stop_the_run(made):
     weight, optimizer, schedule = made
     step = GuardedStep("codec", clip=1.0)
+
+    def broken_step():
+        weight.grad = torch.tensor([0.0, float("nan")])
+        step(optimizer, schedule)
+
+    for _ in range(19):
+        broken_step()
     with pytest.raises(ValueError, match="gradients of the codec were not finite 20 times in a row"):
-        for _ in range(21):
-            weight.grad = torch.tensor([0.0, float("nan")])
-            step(optimizer, schedule)
+        broken_step()

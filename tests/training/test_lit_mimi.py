@@ -5,17 +5,20 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from tests.training.tones import FRAME, Tones, clips
 from torch.optim import SGD, AdamW
 
+import moshi_zoo
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import folded_state_dict
 from moshi_zoo.modules.teacher import Teacher
 from moshi_zoo.training.codec_objective import CodecLossWeights
 from moshi_zoo.training.lit_mimi import LitMimi, Place
+from moshi_zoo.zoo import folder
+from tests.training.tones import FRAME, Tones, clips
 
 ADAM = partial(AdamW, lr=3e-3, betas=(0.8, 0.99))
 FROZEN = partial(SGD, lr=0.0)
+ALONE = Place(0, 1)
 PLAIN = CodecLossWeights(adversarial=0, feature=0, spectral=1, waveform=0, commitment=0.25, distillation=0)
 ADVERSARIAL = CodecLossWeights(adversarial=1, feature=2, spectral=1, waveform=0.1, commitment=0.25, distillation=0)
 
@@ -130,7 +133,7 @@ def test_a_step_is_a_batch_with_two_optimizers():
     assert made.global_step == 5
 
 
-def draws(*, num_clips=4, place=Place(0, 1), steps=200, **settings):
+def draws(*, num_clips=4, place=ALONE, steps=200, **settings):
     """Numbers of codebooks and bypassed clips that the codec is asked for."""
     made = stage(**settings)
     fit(made, 0)
@@ -180,6 +183,13 @@ def test_the_last_step_of_an_epoch_takes_the_batches_that_are_left():
     assert made.global_step == 4
     schedule = made.trainer.lr_scheduler_configs[0].scheduler
     assert schedule.get_last_lr()[0] == pytest.approx(0.1 * made.final_lr)
+
+
+def test_a_step_of_fewer_batches_is_their_mean():
+    short, whole = (stage(accumulate=n, generator_optimizer=partial(SGD, lr=0.1)) for n in (3, 1))
+    for made in (short, whole):
+        fit(made, -1, items=clips(2), max_epochs=1)
+    assert_equal(weights(short.net), weights(whole.net))
 
 
 def test_only_the_transformers_matrices_decay():
@@ -251,6 +261,23 @@ def test_distillation_brings_the_semantic_codebook_nearer_to_the_teacher():
     made.losses(made.net(batch["wav"]), batch)["distillation"].backward()
     assert all(weight.grad.abs().sum() > 0 for weight in made.net.encoder.parameters())
     assert all(weight.grad is None for weight in made.net.decoder.parameters())
+
+
+def test_published_weights_are_plain_and_sound_the_same(tmp_path):
+    made = stage(quantize_from=1)
+    fit(made, 2)
+    assert any("parametrizations" in name for name in made.net.state_dict())
+    folder.save(
+        tmp_path / "zoo", registry.to_portable(registry.preset("mimi-tiny")), made.zoo_weights(), stage="LitMimi"
+    )
+    codec = moshi_zoo.load(tmp_path / "zoo")
+    assert not any("parametrizations" in name for name in codec.state_dict())
+    wav = clips(2)[1]["wav"][None]
+    codes = codec.encode(wav)
+    with torch.no_grad():
+        made.eval()
+        assert torch.equal(made.net.encode(wav), codes)
+        torch.testing.assert_close(codec.decode(codes), made.net.decode(codes))
 
 
 def test_validation_measures_and_shows_with_and_without_codebooks(tmp_path):

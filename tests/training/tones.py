@@ -33,11 +33,11 @@ def clips(count: int, frames: int = 4) -> list[dict[str, Tensor]]:
     return items
 
 
-def write(folder: Path, count: int, *, seconds: float) -> Path:
-    """A folder of recordings."""
+def write(folder: Path, seconds: list[float]) -> Path:
+    """A folder of recordings of these lengths."""
     folder.mkdir()
-    for index in range(count):
-        samples = tone(index, round(seconds * SAMPLE_RATE))[0].numpy()
+    for index, length in enumerate(seconds):
+        samples = tone(index, round(length * SAMPLE_RATE))[0].numpy()
         soundfile.write(folder / f"{index:02}.wav", samples, SAMPLE_RATE)
     return folder
 
