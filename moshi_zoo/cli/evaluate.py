@@ -44,7 +44,7 @@ def evaluate(
         model: name or folder of a codec.
         data: a manifest.jsonl, a folder of recordings, an audio file, or `synthetic`.
         split: which recordings of a manifest; all of them where none are marked.
-        num_codebooks: decode from so many codebooks each, such as 1,8; powers of two and the most, if not given.
+        num_codebooks: decode from so many codebooks each, such as 1,4, and from all; 1,2,4 ... if not given.
         labels: which labelled stretches of the manifest ABX compares.
         recogniser_data: recordings of single words to train a recogniser on, which then judges the codec's output.
         max_items: evaluate so many recordings, drawn at random; all, if not given.

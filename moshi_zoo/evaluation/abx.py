@@ -48,20 +48,20 @@ class Abx:
         self.frames: dict[str, list[Tensor]] = defaultdict(list)
         self._num_clips = 0
 
-    def add(self, clip: Clip, features: Callable[[], Mapping[str, Tensor]]) -> None:
+    def add(self, clip: Clip, features: Mapping[str, Tensor]) -> None:
         """Take in the segments of a clip whose speaker is known.
 
         Args:
             clip: with its segments.
-            features: gives name -> [T, D]; called only if there is something to take.
+            features: name -> [T, D]; may be empty for a clip without segments.
         """
         segments = [s for s in clip.segments if s.speaker or clip.speaker]
-        if segments:
-            for name, frames in features().items():
-                self.frames[name] += [segment_frames(frames, s, self.frame_rate).cpu() for s in segments]
-            self.labels += [s.label for s in segments]
-            self.speakers += [s.speaker or clip.speaker or "" for s in segments]
-            self.clips += [self._num_clips] * len(segments)
+        for name, frames in features.items():
+            # A copy: a slice would keep the whole clip's frames in memory.
+            self.frames[name] += [segment_frames(frames, s, self.frame_rate).cpu().clone() for s in segments]
+        self.labels += [s.label for s in segments]
+        self.speakers += [s.speaker or clip.speaker or "" for s in segments]
+        self.clips += [self._num_clips] * len(segments)
         self._num_clips += 1
 
     def figures(

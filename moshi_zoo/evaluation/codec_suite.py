@@ -24,7 +24,7 @@ class Settings:
     """How to measure.
 
     Args:
-        num_codebooks: decode from so many codebooks each; empty: 1, 2, 4 ... and all.
+        num_codebooks: decode from so many codebooks each, and from all; empty: 1, 2, 4 ... and all.
         max_hz: upper limit of the mel distance: what the recordings contain; None: all.
         max_triples: of each kind of ABX, at most.
         resamples: for the intervals.
@@ -114,9 +114,8 @@ def evaluate_codec(
         values = {measure: value for m in measurements for measure, value in m(coded).items()}
         rows.append(ClipRow(clip.name, clip.speaker, len(clip.wav) / codec.sample_rate, values))
         use.update(coded.codes[None].cpu())
-        if isinstance(codec, HasFeatures):
-            wav = coded.wav[None, None]
-            abx.add(clip, lambda codec=codec, wav=wav: {name: f[0] for name, f in codec.features(wav).items()})
+        shown = codec.features(coded.wav[None, None]) if isinstance(codec, HasFeatures) and clip.segments else {}
+        abx.add(clip, {name: frames[0] for name, frames in shown.items()})
         if len(sounds) < settings.num_examples:
             sounds.append(_sounds(coded))
         if len(speech) < SECONDS * codec.sample_rate:
@@ -125,9 +124,9 @@ def evaluate_codec(
         raise ValueError("there are no clips to evaluate")
     tell("speed")
     speeds, not_fast = speed_figures(codec, speech)
-    abx_figures, not_compared = abx.figures(resamples=settings.resamples, seed=settings.seed, tell=tell)
-    if not isinstance(codec, HasFeatures):
-        not_compared = {"abx": "this codec does not show its inner representations"}
+    abx_figures, not_compared = [], {"abx": "this codec does not show its inner representations"}
+    if isinstance(codec, HasFeatures):
+        abx_figures, not_compared = abx.figures(resamples=settings.resamples, seed=settings.seed, tell=tell)
     tell("intervals")
     of_clips = figures_over_clips(rows, resamples=settings.resamples, seed=settings.seed)
     undefined = {f.measure.name: _UNDEFINED.get(f.measure.name, _TOO_SHORT) for f in of_clips if not f.count}
@@ -150,10 +149,10 @@ def complete(settings: Settings, codec: Codec) -> Settings:
         ValueError: if the codec does not have so many.
     """
     most = codec.num_codebooks
-    levels = settings.num_codebooks or (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
+    levels = settings.num_codebooks or tuple(2**i for i in range(most.bit_length()) if 2**i < most)
     if not all(1 <= k <= most for k in levels):
         raise ValueError(f"num_codebooks is {', '.join(map(str, levels))}, but this codec has 1 to {most}")
-    return replace(settings, num_codebooks=tuple(sorted(set(levels))))
+    return replace(settings, num_codebooks=tuple(sorted({*levels, most})))
 
 
 _TOO_SHORT = "every clip is too short or silent for it"
@@ -164,7 +163,7 @@ def _code(codec: Codec, clip: Clip, levels: tuple[int, ...], device: torch.devic
     wav = clip.wav.to(device)
     codes = codec.encode(wav[None, None])  # [1, K, T]
     decoded = {}
-    for k in sorted({*levels, codec.num_codebooks}):
+    for k in levels:
         sound = codec.decode(codes[:, :k])[0, 0]
         decoded[k] = F.pad(sound, (0, max(0, len(wav) - len(sound))))
     return CodedClip(clip, wav, codes[0], decoded)

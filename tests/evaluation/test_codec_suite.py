@@ -86,7 +86,7 @@ def test_the_numbers_of_codebooks_are_powers_of_two_and_the_most():
     codec = StepCodec()
     codec.num_codebooks = 6
     assert complete(Settings(), codec).num_codebooks == (1, 2, 4, 6)
-    assert complete(Settings((4, 1, 4)), codec).num_codebooks == (1, 4)
+    assert complete(Settings((4, 1, 4)), codec).num_codebooks == (1, 4, 6)
     codec.num_codebooks = 8
     assert complete(Settings(), codec).num_codebooks == (1, 2, 4, 8)
     with pytest.raises(ValueError, match="num_codebooks is 9, but this codec has 1 to 8"):

@@ -45,6 +45,14 @@ def test_frames_are_means_of_eight_features_centred_on_the_codec_frame():
     ]
 
 
+def test_a_lesson_leaves_out_the_frames_of_padding(teacher):
+    batch = {"wav": torch.randn(3, 1, 4 * 1920), "num_samples": torch.tensor([4 * 1920, 1921, 0])}
+    lesson = teacher.lesson(batch, 24000)
+    assert torch.equal(lesson.features, teacher(batch["wav"], 24000))
+    assert lesson.mask.tolist() == [[True] * 4, [True, True, False, False], [False] * 4]
+    assert not lesson.features.requires_grad
+
+
 def test_partial_frames_are_refused_with_the_fix(teacher):
     with pytest.raises(ValueError, match=r"2000 samples.*multiple of 1920"):
         teacher(torch.zeros(1, 1, 2000), 24000)

@@ -30,7 +30,7 @@ RECIPE = {
             "generator_optimizer": {"class_path": "AdamW", "init_args": {"lr": 2e-3}},
             "discriminator_optimizer": {"class_path": "AdamW", "init_args": {"lr": 2e-3}},
             "warmup_steps": 2,
-            "codebook_pool": 20,
+            "codebook_pool": 40,
             "num_samples": 1,
         },
     },
