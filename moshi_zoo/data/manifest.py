@@ -1,9 +1,9 @@
 """Which recordings there are: a manifest, a folder, or a single file.
 
 A manifest is a ``manifest.jsonl``: one JSON object a line with ``path`` and, where known, ``duration`` (or
-``duration_s``), ``split``, ``speaker``, ``text``, ``words`` and ``kind``. Paths are relative to the manifest's folder,
-or else to the folder above it; absolute paths are taken as they are. A manifest is trusted like a command line: it may
-name any file that you may read.
+``duration_s``), ``split``, ``speaker``, ``text``, ``words``, ``phonemes`` and ``kind``. Paths are relative to the
+manifest's folder, or else to the folder above it; absolute paths are taken as they are. A manifest is trusted like a
+command line: it may name any file that you may read.
 """
 
 import json
@@ -32,6 +32,7 @@ class Recording:
         text: What is said.
         words: ``[word, start_s, end_s, ...]`` of each word.
         kind: Speech unless the manifest says otherwise; ``noise`` and ``rir`` are not speech.
+        phonemes: ``[phoneme, start_s, end_s]`` of each phoneme.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Recording:
     text: str | None = None
     words: list[list[Any]] | None = None
     kind: str | None = None
+    phonemes: list[list[Any]] | None = None
 
 
 def find(source: str | Path) -> list[Recording]:
@@ -122,6 +124,7 @@ def _recording(entry: dict[str, Any], path: Path) -> Recording:
         text=_field(entry, "text", str),
         words=_field(entry, "words", list),
         kind=_field(entry, "kind", str),
+        phonemes=_field(entry, "phonemes", list),
     )
 
 

@@ -12,6 +12,7 @@ from moshi_zoo.data.loader import EvaluationLoader, Process, TrainLoader
 from moshi_zoo.data.manifest import find
 from moshi_zoo.data.splits import Span, Splits, split
 from moshi_zoo.data.survey import BadFile, BadFiles, survey
+from moshi_zoo.data.tracks import PhonemeTrack, Track
 from moshi_zoo.data.windows import FixedWindows, RandomWindows, Window, collate
 
 Batch = dict[str, Tensor]
@@ -24,6 +25,7 @@ class SegmentData(LightningDataModule):
     """Mono segments of recordings, resampled: ``{wav [B, 1, S] float32, num_samples [B], index [B]}``.
 
     Training segments are random windows in proportion to duration; an epoch has about as many as fit into the corpus.
+    Where the manifest has phonemes they bring these along: ``phonemes [B, N]`` int64 at 50 Hz.
     Validation segments are the same whole windows every time. Files that cannot be used are left out, counted, and
     listed with the reason in ``bad_files.jsonl`` in the run folder.
 
@@ -81,6 +83,7 @@ class SegmentData(LightningDataModule):
         self.validation_items = validation_items
         self.min_seconds, self.silence_db, self.max_bad_share = min_seconds, silence_db, max_bad_share
         self.splits: Splits | None = None
+        self.tracks: dict[str, Track] = {}
         self.bad_files: BadFiles | None = None
 
     @property
@@ -107,6 +110,8 @@ class SegmentData(LightningDataModule):
         self.bad_files.add(bad)
         if not usable:
             raise ValueError(f"{self.source} holds no speech that can be used: {summary}")
+        if any(recording.phonemes for recording in usable):
+            self.tracks["phonemes"] = PhonemeTrack(usable)
         self.splits = split(usable, validation_share=self.validation_share, seed=self.seed)
         split_minutes = f"{_minutes(self.splits.train)} to train, {_minutes(self.splits.valid)} to validate"
         rank_zero_info(f"{self.source}: {summary}; {split_minutes}")
@@ -126,6 +131,7 @@ class SegmentData(LightningDataModule):
             gain_db=self.gain_db,
             silence_db=self.silence_db,
             seed=self.seed,
+            tracks=self.tracks,
         )
         return TrainLoader(
             dataset,

@@ -5,8 +5,8 @@ of workers and processes changes nothing.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from moshi_zoo.data import audio
 from moshi_zoo.data.audio import AudioError
 from moshi_zoo.data.splits import Span
 from moshi_zoo.data.survey import BadFile
+from moshi_zoo.data.tracks import TRACK_RATE, Track
 
 _DRAWS = 256  # for one item, before we say that there is nothing but silence
 _FRAME_S = 0.04  # of the activity measure
@@ -35,12 +36,14 @@ class Window:
         num_samples: How many of the S samples are real.
         index: Of the item.
         bad: Files that turned out bad on the way to this window.
+        tracks: What else is known about it, by name, [..., N] at 50 Hz.
     """
 
     wav: Tensor
     num_samples: int
     index: int
     bad: tuple[BadFile, ...] = ()
+    tracks: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class RandomWindows(Dataset[Window]):
@@ -58,6 +61,7 @@ class RandomWindows(Dataset[Window]):
         gain_db: Range of the random gain; what would clip is turned down.
         silence_db: A window with less RMS than this (dB, full scale = 0) is silent.
         seed: Of all random choices.
+        tracks: What windows bring along beside their sound, by name.
     """
 
     def __init__(
@@ -70,10 +74,12 @@ class RandomWindows(Dataset[Window]):
         gain_db: tuple[float, float],
         silence_db: float,
         seed: int,
+        tracks: Mapping[str, Track] | None = None,
     ):
         self.spans = spans
         self.num_samples, self.sample_rate, self.num_items = num_samples, sample_rate, num_items
         self.gain_db, self.silence_db, self.seed = gain_db, silence_db, seed
+        self.tracks = tracks or {}
         self._ends = np.cumsum([span.duration for span in spans])
         self._bad: dict[Span, BadFile] = {}
         self._sounding: set[Span] = set()  # spans known to have sound
@@ -105,7 +111,8 @@ class RandomWindows(Dataset[Window]):
             if wav is not None:
                 wav = wav * gain
                 wav = wav / wav.abs().max().clamp_min(1.0)
-                return Window(_padded(wav, self.num_samples), wav.shape[1], item, tuple(bad))
+                known = self._known(span, start)
+                return Window(_padded(wav, self.num_samples), wav.shape[1], item, tuple(bad), known)
         raise ValueError(
             f"{_DRAWS} windows in a row were silent (below {self.silence_db} dB) or in bad files; "
             "lower silence_db, or look at the recordings: " + "; ".join(f"{b.path}: {b.reason}" for b in bad[:3])
@@ -119,6 +126,11 @@ class RandomWindows(Dataset[Window]):
         inside = 1 - (self._ends[i] - seconds) / span.duration
         room = max(int(span.duration * self.sample_rate) - self.num_samples, 0)
         return span, int(span.start * self.sample_rate) + min(int(inside * (room + 1)), room)
+
+    def _known(self, span: Span, start: int) -> dict[str, Tensor]:
+        num_steps = self.num_samples * TRACK_RATE // self.sample_rate
+        where = span.path, start / self.sample_rate, num_steps
+        return {name: track.at(*where) for name, track in self.tracks.items()}
 
     def _read(self, span: Span, start: int) -> Tensor | None:
         """The window [1, S], or None if only the window is silent."""
@@ -210,11 +222,12 @@ class FixedWindows(Dataset[Window]):
 
 
 def collate(windows: Sequence[Window]) -> tuple[dict[str, Tensor], list[BadFile]]:
-    """A batch ``{wav [B, 1, S], num_samples [B], index [B]}`` and the bad files met on the way."""
+    """A batch ``{wav [B, 1, S], num_samples [B], index [B]}`` with its tracks, and the bad files met on the way."""
     batch = {
         "wav": torch.stack([window.wav for window in windows]),
         "num_samples": torch.tensor([window.num_samples for window in windows]),
         "index": torch.tensor([window.index for window in windows]),
+        **{name: torch.stack([window.tracks[name] for window in windows]) for name in windows[0].tracks},
     }
     return batch, [bad for window in windows for bad in window.bad]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from moshi_zoo.modules.teacher import Lesson, Teacher, pool, whole_frames
+from moshi_zoo.modules.teacher import Lesson, Teacher, begins_in_speech, pool
 from moshi_zoo.registry import register
 
 
@@ -25,11 +25,11 @@ class PhonemeTeacher(Teacher):
 
     @torch.no_grad()
     def lesson(self, batch: Mapping[str, Tensor], sample_rate: int) -> Lesson:
-        """Shares of the phonemes; frames of which less than half is known are not learnt.
+        """Shares of the phonemes; frames of which less than half is known, or that begin in the padding, are not learnt.
 
         Args:
-            batch: ``phonemes`` int64 [B, N], the phoneme of each 20 ms or -1 where it is not known, and ``wav``
-                [B, 1, S] of the same length.
+            batch: ``phonemes`` int64 [B, N], the phoneme of each 20 ms or -1 where it is not known, beside ``wav``
+                [B, 1, S] and ``num_samples`` [B].
             sample_rate: in Hz.
 
         Raises:
@@ -41,7 +41,7 @@ class PhonemeTeacher(Teacher):
                 "speech or recordings whose manifest has them, or a teacher that listens, such as mfcc-teacher-nano"
             )
         phonemes = batch["phonemes"]
-        num_frames = whole_frames(batch["wav"], sample_rate)
+        mask = begins_in_speech(batch, sample_rate)
         if phonemes.max() >= self.dim:
             raise ValueError(
                 f"the data has phoneme {int(phonemes.max())}, but the phoneme teacher's num_phonemes is {self.dim}: "
@@ -50,8 +50,8 @@ class PhonemeTeacher(Teacher):
         kinds = torch.arange(self.dim, device=phonemes.device)
         one_hot = phonemes[:, None] == kinds[:, None]  # [B, N] -> [B, P, N]; all zero where unknown
         shares = pool(one_hot.float())  # [B, P, N] -> [B, P, T]
-        assert shares.shape[-1] == num_frames, "phonemes and waveform differ in length"
-        return Lesson(shares, mask=shares.sum(dim=1) >= 0.5)
+        assert shares.shape[-1] == mask.shape[-1], "phonemes and waveform differ in length"
+        return Lesson(shares, mask & (shares.sum(dim=1) >= 0.5))
 
     def features(self, wav: Tensor, sample_rate: int) -> Tensor:
         """A waveform alone does not tell.

@@ -333,7 +333,7 @@ class SplitRVQ(Quantizer):
 class PlainRVQ(Quantizer):
     """One residual chain: what the first codebook leaves over is all that the others get.
 
-    Distillation of its first codebook costs quality (Moshi paper 3.3.3): it is the rival that shows what the split buys.
+    Teaching its first codebook costs the sound's quality (Moshi paper 3.3.2): it shows what the split is good for.
 
     Args:
         dim: width of the latent.

@@ -56,9 +56,7 @@ class Teacher(nn.Module):
         Raises:
             ValueError: if S is no whole number of frames.
         """
-        features = self(batch["wav"], sample_rate)
-        starts = torch.arange(features.shape[-1], device=features.device) * _frame_size(sample_rate)
-        return Lesson(features, starts < batch["num_samples"][:, None])
+        return Lesson(self(batch["wav"], sample_rate), mask=begins_in_speech(batch, sample_rate))
 
     @torch.no_grad()
     def forward(self, wav: Tensor, sample_rate: int) -> Tensor:
@@ -67,7 +65,7 @@ class Teacher(nn.Module):
         Raises:
             ValueError: if S is no whole number of frames.
         """
-        num_frames = whole_frames(wav, sample_rate)
+        num_frames = count_frames(wav, sample_rate)
         features = self.features(wav, sample_rate)  # [B, 1, S] -> [B, D, 4 T]
         assert features.shape[1:] == (self.dim, num_frames * _POOL)
         return pool(features)
@@ -97,7 +95,14 @@ def standardized(features: Tensor) -> Tensor:
     return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-2)
 
 
-def whole_frames(wav: Tensor, sample_rate: int) -> int:
+def begins_in_speech(batch: Mapping[str, Tensor], sample_rate: int) -> Tensor:
+    """Which frames begin before a clip's padding: bool ``[B, T]``; ``batch`` as for `Teacher.lesson`."""
+    num_frames = count_frames(batch["wav"], sample_rate)
+    starts = torch.arange(num_frames, device=batch["wav"].device) * _frame_size(sample_rate)
+    return starts < batch["num_samples"][:, None]
+
+
+def count_frames(wav: Tensor, sample_rate: int) -> int:
     """Number of codec frames in ``[B, 1, S]``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""WavLM as a teacher (Chen et al. 2021; Moshi paper 3.3.3): the network is torchaudio's, the weights come from a file."""
+"""WavLM (Chen et al. 2021) as a teacher, as in Moshi paper 3.3.3: torchaudio's network, with weights from a file."""
 
 from typing import Any, Literal
 
@@ -123,7 +123,7 @@ class WavLMTeacher(Teacher):
         layers, _ = self.network.extract_features(heard, num_layers=None if self.layer == "mean" else self.layer)
         if self.norm == "first" and len(layers) == self.num_layers:
             layers[-1] = self.network.encoder.transformer.layer_norm(layers[-1])
-        features = sum(layers) / len(layers) if self.layer == "mean" else layers[-1]
+        features = torch.stack(layers).mean(dim=0) if self.layer == "mean" else layers[-1]
         features = features.float().transpose(1, 2)  # [B, N, D] -> [B, D, N]
         return standardized(features) if self.standardize == "clip" else features
 

@@ -25,8 +25,8 @@ _RENAMED = (
 _OURS = ("feature_extractor.", "encoder.")  # all else belongs to heads, and to pretraining
 
 _HOW_TO_GET_THEM = (
-    "`hf download microsoft/wavlm-large --local-dir checkpoints/wavlm-large` fetches them (1.3 GB; "
-    "microsoft/wavlm-base-plus for the small model: 0.4 GB), then set the teacher's `weights: checkpoints/wavlm-large`. "
+    "`hf download microsoft/wavlm-large --local-dir checkpoints/wavlm-large` fetches them (1.3 GB; for the base-plus "
+    "preset microsoft/wavlm-base-plus, 0.4 GB), then set the teacher's `weights: checkpoints/wavlm-large`. "
     "Without a network, take a teacher that needs no weights: mfcc-teacher-nano, or phoneme-teacher-espeak for speech "
     "whose manifest has phonemes"
 )
@@ -87,9 +87,9 @@ def _to_torchaudio(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.startswith(_OURS):
             renamed[name] = tensor.float()
     for query in [name for name in renamed if ".q_proj." in name]:
-        parts = [renamed.pop(query.replace(".q_proj.", f".{p}_proj."), None) for p in "qkv"]
-        if all(part is not None for part in parts):  # else it will be found missing
-            renamed[query.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
+        parts = [query.replace(".q_proj.", f".{part}_proj.") for part in "qkv"]
+        if all(part in renamed for part in parts):  # else the product will be found missing
+            renamed[query.replace(".q_proj.", ".in_proj_")] = torch.cat([renamed.pop(part) for part in parts])
     return renamed
 
 

@@ -1,5 +1,7 @@
 """One residual chain."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ def test_more_codebooks_are_nearer_to_the_latent(plain):
     assert codes.shape == (8, 4, 40)
     through = plain.unquantized(latent)
     errors = [(plain.decode(codes[:, :k]) - through).square().mean() for k in range(1, 5)]
-    assert all(b < a for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b < a for a, b in itertools.pairwise(errors))
 
 
 def test_fewer_codebooks_are_a_prefix(plain):

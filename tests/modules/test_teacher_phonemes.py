@@ -33,6 +33,11 @@ def test_frames_that_are_mostly_unknown_are_not_learnt():
     assert lesson.features[1].abs().sum() == 0
 
 
+def test_frames_of_padding_are_not_learnt():
+    batch = _batch([[1] * 16]) | {"num_samples": torch.tensor([FRAME + 1])}
+    assert PhonemeTeacher(5).lesson(batch, RATE).mask.tolist() == [[True, True, False, False]]
+
+
 def test_it_works_at_any_sample_rate():
     batch = _batch([[1] * 8]) | {"wav": torch.zeros(1, 1, 2 * 640)}
     assert PhonemeTeacher(3).lesson(batch, 8000).features.shape == (1, 3, 2)
@@ -46,7 +51,7 @@ def test_speech_has_no_common_direction():
 def test_data_without_phonemes_is_refused_with_another_teacher():
     batch = _batch([[1] * 8])
     del batch["phonemes"]
-    with pytest.raises(ValueError, match="no phonemes.*mfcc-teacher-nano"):
+    with pytest.raises(ValueError, match=r"no phonemes.*mfcc-teacher-nano"):
         PhonemeTeacher(3).lesson(batch, RATE)
 
 
