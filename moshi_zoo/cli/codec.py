@@ -40,7 +40,7 @@ def encode(wav: Path, *, model: str, out: Path, num_codebooks: int | None = None
 
     codec, sha256 = _load_codec(model, device)
     info = audio.probe(wav)
-    state = codec.init_state(info.channels)
+    state = codec.init_state(info.channels, max_frames=_BLOCK_FRAMES)
     blocks, num_samples = [], 0
     seconds = _BLOCK_FRAMES * codec.frame_size / codec.sample_rate
     with _progress("encoding", info.duration) as advance, torch.inference_mode():
@@ -84,7 +84,7 @@ def decode(codes: Path, *, model: str, out: Path, device: str = "cpu") -> None:
         print(f"note: the codes were made by another model, {metadata.get('model')}", file=sys.stderr)
     channels, _, T = tensor.shape
     num_samples = left = int(metadata.get("num_samples", T * codec.frame_size))
-    state = codec.init_state(channels)
+    state = codec.init_state(channels, max_frames=_BLOCK_FRAMES)
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         audio.Writer(out, codec.sample_rate, channels) as writer,

@@ -178,11 +178,17 @@ class Mimi(nn.Module):
         """Values of a code."""
         return self.quantizer.codebook_size
 
-    def init_state(self, batch_size: int) -> MimiState:
-        """The state at the start of ``batch_size`` streams, on the model's device."""
+    def init_state(self, batch_size: int, *, max_frames: int = 8) -> MimiState:
+        """The state at the start of ``batch_size`` streams, on the model's device.
+
+        Args:
+            batch_size: number of streams B.
+            max_frames: frames of a chunk that the transformers take at once; longer chunks are cut up.
+        """
+        max_chunk = max_frames * self.downsample.stride[0]
 
         def start(transformer: Transformer | None) -> TransformerState | None:
-            return transformer.init_state(batch_size) if transformer else None
+            return transformer.init_state(batch_size, max_chunk) if transformer else None
 
         return MimiState(
             encoder=MimiEncoderState(
@@ -249,14 +255,14 @@ class Mimi(nn.Module):
         wav = F.pad(wav, (0, missing)) if missing else wav
         blocks = wav.split(_BLOCK * self.frame_size, dim=-1)
         if state is None and len(blocks) > 1 and not torch.is_grad_enabled():
-            state = self.init_state(len(wav)).encoder
+            state = self.init_state(len(wav), max_frames=_BLOCK).encoder
         return _joined([self._encode(block, state) for block in (blocks if state else [wav])])
 
     def decode_latent(self, quantized: Tensor, state: MimiDecoderState | None = None) -> Tensor:
         """Quantized latent [B, C, T] -> waveform [B, 1, T frame_size]."""
         blocks = quantized.split(_BLOCK, dim=-1)
         if state is None and len(blocks) > 1 and not torch.is_grad_enabled():
-            state = self.init_state(len(quantized)).decoder
+            state = self.init_state(len(quantized), max_frames=_BLOCK).decoder
         return _joined([self._decode(block, state) for block in (blocks if state else [quantized])])
 
     def _encode(self, wav: Tensor, state: MimiEncoderState | None) -> Tensor:

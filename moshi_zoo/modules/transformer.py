@@ -83,7 +83,7 @@ class Transformer(nn.Module):
         layers = nn.ModuleList(TransformerLayer(dim, size) for _ in range(size.num_layers))
         self.layers = cast("Sequence[TransformerLayer]", layers)
 
-    def init_state(self, batch_size: int, max_chunk: int = 64) -> TransformerState:
+    def init_state(self, batch_size: int, max_chunk: int = 16) -> TransformerState:
         """An empty state; chunks longer than ``max_chunk`` are processed in pieces of it."""
         layers = [layer.attention.init_state(batch_size, self.size.context - 1 + max_chunk) for layer in self.layers]
         position = torch.zeros(batch_size, dtype=torch.int64, device=layers[0].keys.device)
