@@ -13,7 +13,7 @@ from moshi_zoo.data.manifest import find
 from moshi_zoo.data.splits import Span, Splits, split
 from moshi_zoo.data.survey import BadFile, BadFiles, survey
 from moshi_zoo.data.tracks import PhonemeTrack, Track
-from moshi_zoo.data.windows import FixedWindows, RandomWindows, Window, collate
+from moshi_zoo.data.windows import FixedWindows, RandomWindows, Recordings, Window, collate
 
 Batch = dict[str, Tensor]
 
@@ -25,7 +25,8 @@ class SegmentData(LightningDataModule):
     """Mono segments of recordings, resampled: ``{wav [B, 1, S] float32, num_samples [B], index [B]}``.
 
     Training segments are random windows in proportion to duration; an epoch has about as many as fit into the corpus.
-    Where the manifest has phonemes they bring these along: ``phonemes [B, N]`` int64 at 50 Hz.
+    They say where they come from: ``recording [B]``, a place in ``recordings``, and its sample ``start [B]``. Where the
+    manifest has phonemes they bring these along: ``phonemes [B, N]`` int64 at 50 Hz.
     Validation segments are the same whole windows every time. Files that cannot be used are left out, counted, and
     listed with the reason in ``bad_files.jsonl`` in the run folder.
 
@@ -93,6 +94,11 @@ class SegmentData(LightningDataModule):
             return None
         rank = self.trainer.global_rank
         return Path(self.trainer.default_root_dir) / ("bad_files.jsonl" if rank == 0 else f"bad_files.rank{rank}.jsonl")
+
+    @property
+    def recordings(self) -> Recordings:
+        """All that training segments are cut from, whole."""
+        return Recordings(self._ready().train, self.sample_rate)
 
     def prepare_data(self) -> None:
         """Make the synthetic corpus, if that is the source; once a machine."""

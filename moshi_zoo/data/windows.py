@@ -36,14 +36,36 @@ class Window:
         num_samples: How many of the S samples are real.
         index: Of the item.
         bad: Files that turned out bad on the way to this window.
-        tracks: What else is known about it, by name, [..., N] at 50 Hz.
+        known: What else is known about it, by name: tensors of the same shape for all windows.
     """
 
     wav: Tensor
     num_samples: int
     index: int
     bad: tuple[BadFile, ...] = ()
-    tracks: Mapping[str, Tensor] = field(default_factory=dict)
+    known: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Recordings:
+    """The recordings that windows are cut from, whole, each once.
+
+    Args:
+        spans: The audio.
+        sample_rate: In Hz.
+    """
+
+    def __init__(self, spans: Iterable[Span], sample_rate: int):
+        self._paths, self.sample_rate = list(dict.fromkeys(span.path for span in spans)), sample_rate
+        self.names = [str(path) for path in self._paths]
+        self.numbers = {path: number for number, path in enumerate(self._paths)}
+
+    def load(self, index: int) -> Tensor:
+        """One of them, [1, S].
+
+        Raises:
+            AudioError: if it cannot be used.
+        """
+        return audio.load(self._paths[index], self.sample_rate, channels=1)
 
 
 class RandomWindows(Dataset[Window]):
@@ -79,7 +101,7 @@ class RandomWindows(Dataset[Window]):
         self.spans = spans
         self.num_samples, self.sample_rate, self.num_items = num_samples, sample_rate, num_items
         self.gain_db, self.silence_db, self.seed = gain_db, silence_db, seed
-        self.tracks = tracks or {}
+        self.tracks, self.recordings = tracks or {}, Recordings(spans, sample_rate)
         self._ends = np.cumsum([span.duration for span in spans])
         self._bad: dict[Span, BadFile] = {}
         self._sounding: set[Span] = set()  # spans known to have sound
@@ -130,7 +152,8 @@ class RandomWindows(Dataset[Window]):
     def _known(self, span: Span, start: int) -> dict[str, Tensor]:
         num_steps = self.num_samples * TRACK_RATE // self.sample_rate
         where = span.path, start / self.sample_rate, num_steps
-        return {name: track.at(*where) for name, track in self.tracks.items()}
+        place = {"recording": torch.tensor(self.recordings.numbers[span.path]), "start": torch.tensor(start)}
+        return place | {name: track.at(*where) for name, track in self.tracks.items()}
 
     def _read(self, span: Span, start: int) -> Tensor | None:
         """The window [1, S], or None if only the window is silent."""
@@ -222,12 +245,12 @@ class FixedWindows(Dataset[Window]):
 
 
 def collate(windows: Sequence[Window]) -> tuple[dict[str, Tensor], list[BadFile]]:
-    """A batch ``{wav [B, 1, S], num_samples [B], index [B]}`` with its tracks, and the bad files met on the way."""
+    """A batch ``{wav [B, 1, S], num_samples [B], index [B], ...}`` and the bad files met on the way."""
     batch = {
         "wav": torch.stack([window.wav for window in windows]),
         "num_samples": torch.tensor([window.num_samples for window in windows]),
         "index": torch.tensor([window.index for window in windows]),
-        **{name: torch.stack([window.tracks[name] for window in windows]) for name in windows[0].tracks},
+        **{name: torch.stack([window.known[name] for window in windows]) for name in windows[0].known},
     }
     return batch, [bad for window in windows for bad in window.bad]
 

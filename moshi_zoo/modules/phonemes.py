@@ -25,7 +25,7 @@ class PhonemeTeacher(Teacher):
 
     @torch.no_grad()
     def lesson(self, batch: Mapping[str, Tensor], sample_rate: int) -> Lesson:
-        """Shares of the phonemes; frames of which less than half is known, or that begin in the padding, are not learnt.
+        """Shares of the phonemes; frames that begin in the padding or are mostly unknown are not learnt.
 
         Args:
             batch: ``phonemes`` int64 [B, N], the phoneme of each 20 ms or -1 where it is not known, beside ``wav``

@@ -6,9 +6,9 @@ define `Teacher.lesson` of a batch. Another kind is one more subclass with a reg
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from moshi_zoo.registry import register
 from moshi_zoo.spectrogram import MelSpectrogram
 
 FEATURE_RATE = 50  # Hz, of the features before pooling
-_POOL = 4  # features to a codec frame: 12.5 Hz
+FEATURES_PER_FRAME = 4  # of the codec: 12.5 Hz
 
 
 @dataclass
@@ -34,6 +34,16 @@ class Lesson:
     mask: Tensor
 
 
+class Recordings(Protocol):
+    """All recordings that the training's batches are cut from."""
+
+    names: Sequence[str]
+
+    def load(self, index: int) -> Tensor:
+        """The whole of one ``[1, S]``, at the sample rate of the training."""
+        ...
+
+
 class Teacher(nn.Module):
     """Features of speech at the codec's frame rate, with nothing to train.
 
@@ -44,6 +54,15 @@ class Teacher(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
+
+    def prepare(self, recordings: Recordings, sample_rate: int, device: torch.device) -> None:
+        """See all recordings once before the training begins; most teachers need not.
+
+        Args:
+            recordings: in the order that ``recording`` of a batch counts by.
+            sample_rate: theirs, in Hz.
+            device: where the teacher is.
+        """
 
     @torch.no_grad()
     def lesson(self, batch: Mapping[str, Tensor], sample_rate: int) -> Lesson:
@@ -67,7 +86,7 @@ class Teacher(nn.Module):
         """
         num_frames = count_frames(wav, sample_rate)
         features = self.features(wav, sample_rate)  # [B, 1, S] -> [B, D, 4 T]
-        assert features.shape[1:] == (self.dim, num_frames * _POOL)
+        assert features.shape[1:] == (self.dim, num_frames * FEATURES_PER_FRAME)
         return pool(features)
 
     def features(self, wav: Tensor, sample_rate: int) -> Tensor:
@@ -85,8 +104,8 @@ def pool(features: Tensor) -> Tensor:
     Each frame is the mean of the 8 features around it, so it looks 40 ms ahead of a codec frame's end: the paper found
     a non-causal teacher critical.
     """
-    edges = F.pad(features, (_POOL // 2, _POOL // 2), mode="replicate")
-    return F.avg_pool1d(edges, 2 * _POOL, stride=_POOL)
+    edges = F.pad(features, (FEATURES_PER_FRAME // 2, FEATURES_PER_FRAME // 2), mode="replicate")
+    return F.avg_pool1d(edges, 2 * FEATURES_PER_FRAME, stride=FEATURES_PER_FRAME)
 
 
 def standardized(features: Tensor) -> Tensor:
@@ -98,7 +117,7 @@ def standardized(features: Tensor) -> Tensor:
 def begins_in_speech(batch: Mapping[str, Tensor], sample_rate: int) -> Tensor:
     """Which frames begin before a clip's padding: bool ``[B, T]``; ``batch`` as for `Teacher.lesson`."""
     num_frames = count_frames(batch["wav"], sample_rate)
-    starts = torch.arange(num_frames, device=batch["wav"].device) * _frame_size(sample_rate)
+    starts = torch.arange(num_frames, device=batch["wav"].device) * frame_size(sample_rate)
     return starts < batch["num_samples"][:, None]
 
 
@@ -108,7 +127,7 @@ def count_frames(wav: Tensor, sample_rate: int) -> int:
     Raises:
         ValueError: if it is not whole.
     """
-    frame = _frame_size(sample_rate)
+    frame = frame_size(sample_rate)
     if wav.shape[-1] % frame:
         raise ValueError(
             f"a teacher needs whole frames: {wav.shape[-1]} samples at {sample_rate} Hz are "
@@ -117,8 +136,9 @@ def count_frames(wav: Tensor, sample_rate: int) -> int:
     return wav.shape[-1] // frame
 
 
-def _frame_size(sample_rate: int) -> int:
-    return sample_rate * _POOL // FEATURE_RATE
+def frame_size(sample_rate: int) -> int:
+    """Samples of a codec frame."""
+    return sample_rate * FEATURES_PER_FRAME // FEATURE_RATE
 
 
 @register("mfcc-teacher", presets={"nano": {"sample_rate": 24000, "num_mels": 40, "num_cepstra": 13, "max_hz": 8000.0}})

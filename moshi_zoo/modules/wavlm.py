@@ -91,7 +91,7 @@ class WavLMTeacher(Teacher):
         if device.type == "meta":
             return
         tensors = None if weights == "random" else read_weights(weights)
-        with torch.device("meta" if tensors else device):  # no time for values that are replaced at once
+        with torch.device(device if tensors is None else "meta"):  # no time for values that are replaced at once
             self.network = load_torchaudio().models.wavlm_model(
                 extractor_mode="layer_norm" if norm == "first" else "group_norm",
                 extractor_conv_layer_config=[(conv_dim, *shape) for shape in _CONVOLUTIONS],
@@ -112,7 +112,7 @@ class WavLMTeacher(Teacher):
                 encoder_layer_drop=0.0,
                 aux_num_out=None,
             )
-        if tensors:
+        if tensors is not None:
             load_weights(self.network, tensors, source=str(weights))
         self.network.eval().requires_grad_(requires_grad=False)
 

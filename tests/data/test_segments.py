@@ -58,6 +58,8 @@ def test_batches_have_the_promised_shapes_and_an_epoch_covers_the_corpus(recordi
             "wav": ([2, 1, 1600], torch.float32),
             "num_samples": ([2], torch.int64),
             "index": ([2], torch.int64),
+            "recording": ([2], torch.int64),
+            "start": ([2], torch.int64),
         }
     validation = list(data.val_dataloader())
     assert [list(batch["wav"].shape) for batch in validation] == [[2, 1, 3200]] * 2

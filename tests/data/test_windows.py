@@ -5,7 +5,7 @@ import torch
 
 from moshi_zoo.data import audio
 from moshi_zoo.data.splits import Span
-from moshi_zoo.data.windows import FixedWindows, RandomWindows, active_share, collate, level_db
+from moshi_zoo.data.windows import FixedWindows, RandomWindows, Recordings, active_share, collate, level_db
 from tests.data.sounds import noise, tone
 
 RATE = 24000
@@ -181,3 +181,14 @@ def test_collating_makes_a_batch_and_keeps_the_bad_files(tmp_path):
     assert batch["index"].tolist() == list(range(8))
     assert batch["index"].dtype == batch["num_samples"].dtype == torch.int64
     assert [file.path.name for file in bad] == ["gone.wav"]
+
+
+def test_a_window_says_where_it_comes_from(tmp_path):
+    spans = [_ramp(tmp_path / "a.wav", 1.0), _ramp(tmp_path / "b.wav", 2.0)]
+    spans.insert(1, Span(spans[0].path, 0.0, 0.5))
+    recordings = Recordings(spans, RATE)
+    assert recordings.names == [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
+    batch, _ = collate([_random(spans)[0, item] for item in range(8)])
+    for wav, recording, start in zip(batch["wav"], batch["recording"], batch["start"], strict=True):
+        assert torch.equal(recordings.load(recording)[:, start : start + 2400], wav)
+    assert set(batch["recording"].tolist()) == {0, 1}

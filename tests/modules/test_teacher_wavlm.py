@@ -161,6 +161,9 @@ def test_weights_of_another_network_are_refused_with_what_is_wrong(tmp_path, tea
         tiny(weights=str(tmp_path / "w.safetensors"))
     with pytest.raises(ValueError, match=r"of another shape \(encoder"):
         tiny(hidden_dim=32, weights=str(tmp_path / "w.safetensors"))
+    save_file({"some.other.network": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=rf"{len(tensors)} missing"):
+        tiny(weights=str(tmp_path / "w.safetensors"))
 
 
 class Evil:
