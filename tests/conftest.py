@@ -1,6 +1,11 @@
 """Fixtures for all tests."""
 
+import os
 import socket
+
+# One thread each: the tensors are tiny, and threads that wait for a busy core make tests several times slower. Set
+# before torch is imported, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

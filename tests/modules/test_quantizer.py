@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from moshi_zoo.modules.quantizer import Codebook, SplitRVQ, kmeans
+from moshi_zoo.modules.codebook import Codebook, kmeans
+from moshi_zoo.modules.quantizer import SplitRVQ
 
 
 def seeded(seed=0):
