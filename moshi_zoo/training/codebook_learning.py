@@ -21,16 +21,19 @@ class CodebookLearning:
             latents of the last steps.
         pool: latents to start from, at least (as far as there are).
         seed: of k-means and of the vectors that replace dead entries.
+        frozen: nothing is learnt.
     """
 
-    def __init__(self, *, quantize_from: int, pool: int, seed: int):
-        self.quantize_from, self.pool, self.seed = quantize_from, pool, seed
+    def __init__(self, *, quantize_from: int, pool: int, seed: int, frozen: bool = False):
+        self.quantize_from, self.pool, self.seed, self.frozen = quantize_from, pool, seed, frozen
         self._latents: list[Tensor] = []  # of the last steps of all processes, each [N, C]
         self._new_latents: list[Tensor] = []  # of this step, as long as the codebooks have not started
         self._seen: list[tuple[Tensor, list[Tensor]]] = []  # of this step, after that: codes, and what led to them
 
     def see(self, output: MimiOutput) -> None:
         """Take in a batch."""
+        if self.frozen:
+            return
         if output.quantized is not None and output.seen is not None:
             self._seen.append((output.quantized.codes, output.seen))
         else:
@@ -50,6 +53,8 @@ class CodebookLearning:
             step: number of the step just made.
             gather: stacks a tensor over processes, [N, C] -> [..., N, C].
         """
+        if self.frozen:
+            return
         if self._seen:
             codes, seen = zip(*self._seen, strict=True)
             quantizer.update(

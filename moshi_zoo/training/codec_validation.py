@@ -45,6 +45,7 @@ class CodecValidation(nn.Module):
                 values |= {f"used_{level}": used, f"perplexity_{level}": perplexity}
             values["bitrate"] = use["bitrate"]
             with self.codebook_use.sync_context():
+                values["frames"] = self.codebook_use.counts[0].sum().float()
                 log_picture(stage, "val/codebooks", codebook_picture(self.codebook_use.counts))
         self.codebook_use.reset()
         return values

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from moshi_zoo.losses.distillation import constant_prediction_cosine, cosine_distillation_loss
-from moshi_zoo.modules.teacher import Teacher
+from moshi_zoo.modules.teacher import Recordings, Teacher
 
 
 class Distillation(nn.Module):
@@ -15,15 +15,19 @@ class Distillation(nn.Module):
     Args:
         teacher: frozen.
         dim: width of the codec's latent.
-        frame_size: samples per frame.
         sample_rate: in Hz.
     """
 
-    def __init__(self, teacher: Teacher, dim: int, *, frame_size: int, sample_rate: int):
+    def __init__(self, teacher: Teacher, dim: int, *, sample_rate: int):
         super().__init__()
-        self.frame_size, self.sample_rate = frame_size, sample_rate
+        self.sample_rate = sample_rate
         self.projection = nn.Linear(dim, teacher.dim, bias=False)
         self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: neither in checkpoints nor in optimizers
+
+    def prepare(self, recordings: Recordings, device: torch.device) -> None:
+        """Show the teacher all recordings before the training begins, in case it wants to see them."""
+        (teacher,) = self._teacher
+        teacher.to(device).prepare(recordings, self.sample_rate, device)
 
     def forward(
         self, semantic: Tensor, batch: Mapping[str, Tensor], mean_over_processes: Callable[[Tensor], Tensor]
@@ -34,15 +38,14 @@ class Distillation(nn.Module):
 
         Args:
             semantic: output of the first codebook [B, C, T].
-            batch: ``wav`` [B, 1, S], and ``num_samples`` [B] of it before the padding, which is not learnt.
+            batch: ``wav`` [B, 1, S], ``num_samples`` [B] of it before the padding, which is not learnt, and what else
+                the teacher asks for.
             mean_over_processes: of a scalar.
         """
         (teacher,) = self._teacher
-        target = teacher.to(semantic.device)(batch["wav"], self.sample_rate)  # [B, D, T]
-        student = self.projection(semantic.transpose(1, 2)).transpose(1, 2)
-        starts = torch.arange(target.shape[-1], device=target.device) * self.frame_size
-        mask = starts < batch["num_samples"][:, None]
-        num_frames = mask.sum().float()
+        lesson = teacher.to(semantic.device).lesson(batch, self.sample_rate)
+        student = self.projection(semantic.transpose(1, 2)).transpose(1, 2)  # [B, C, T] -> [B, D, T]
+        num_frames = lesson.mask.sum().float()
         part = num_frames / mean_over_processes(num_frames).clamp(min=1)  # shorter clips here than elsewhere count less
-        loss = part * cosine_distillation_loss(student, target, mask)
-        return {"distillation": loss, "constant_cosine": constant_prediction_cosine(target, mask)}
+        loss = part * cosine_distillation_loss(student, lesson.features, lesson.mask)
+        return {"distillation": loss, "constant_cosine": constant_prediction_cosine(lesson.features, lesson.mask)}

@@ -5,12 +5,11 @@ through the discriminator just updated; last, the codebooks learn from what they
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import AdamW
@@ -21,34 +20,21 @@ from moshi_zoo.models.mimi import Mimi, MimiOutput
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
 from moshi_zoo.modules.discriminator import Discriminator
 from moshi_zoo.modules.teacher import Teacher
+from moshi_zoo.training.accumulation import Place, place_of
 from moshi_zoo.training.codebook_learning import CodebookLearning
+from moshi_zoo.training.codec_alarms import CodecAlarms
+from moshi_zoo.training.codec_draws import CodecDraws
 from moshi_zoo.training.codec_objective import CodecLossWeights, CodecObjective
+from moshi_zoo.training.codec_parts import Trained, freeze, frozen_parts, parameter_groups
 from moshi_zoo.training.codec_validation import CodecValidation, show_clips
 from moshi_zoo.training.distillation import Distillation
 from moshi_zoo.training.guarded_step import GuardedStep
 from moshi_zoo.training.schedule import optimizer_steps, warmup_cosine
 from moshi_zoo.training.stage import Stage
+from moshi_zoo.training.verdict import verdict
 
 _WEIGHTS = CodecLossWeights()
 _IN_PROGRESS_BAR = ("spectral", "commitment", "adversarial", "discriminator")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a batch stands among those of one optimizer step.
-
-    Args:
-        index: counted from 0.
-        size: how many there are; the last of an epoch may have fewer than ``accumulate``.
-    """
-
-    index: int
-    size: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the optimizers step after this batch."""
-        return self.index == self.size - 1
 
 
 class LitMimi(Stage):
@@ -61,6 +47,8 @@ class LitMimi(Stage):
         net: the codec.
         discriminator: judges recordings and reconstructions; None: reconstruction losses alone.
         teacher: what the semantic codebook shall know; None: no distillation.
+        train: ``all`` of the codec; ``decoder_and_quantizer``: the encoder stays as it came (``init_from``);
+            ``decoder``: the quantizer stays, too, and codes of recordings are what they were.
         spectral_loss: the reconstruction loss, made for a sample rate.
         loss_weights: of all losses.
         gradients: ``balanced`` scales each waveform loss by the norm of its gradient; ``summed`` adds them plainly.
@@ -76,7 +64,9 @@ class LitMimi(Stage):
             over the last batches starts all codebooks at once. A codec that comes with codebooks uses them at once.
         codebook_pool: latents to start the codebooks from, at least (as far as batches have come).
         discriminator_from: step from which the discriminator takes part.
-        discriminator_every: train it every so many steps.
+        discriminator_probability: share of the steps in which it learns; under 1 it is held back when it gets too good.
+        fade_reconstruction: steps between which the spectral and the waveform loss lose their weight, so that the
+            discriminator alone teaches in the end (as the released codec was trained); None: never.
         bypass_rate: share of the clips whose latents are not quantized (Moshi paper 3.3.3).
         quantizer_dropout: use a random number of acoustic codebooks in each step.
         num_samples: validation clips written to the run folder as sound and picture.
@@ -95,6 +85,7 @@ class LitMimi(Stage):
         *,
         discriminator: Callable[[], Discriminator] | None = None,
         teacher: Callable[[], Teacher] | None = None,
+        train: Trained = "all",
         spectral_loss: Callable[[int], SpectralLoss] = LogMelLoss,
         loss_weights: CodecLossWeights = _WEIGHTS,
         gradients: Literal["balanced", "summed"] = "balanced",
@@ -109,7 +100,8 @@ class LitMimi(Stage):
         quantize_from: int = 0,
         codebook_pool: int = 20_000,
         discriminator_from: int = 0,
-        discriminator_every: int = 1,
+        discriminator_probability: float = 1.0,
+        fade_reconstruction: tuple[int, int] | None = None,
         bypass_rate: float = 0.5,
         quantizer_dropout: bool = True,
         num_samples: int = 4,
@@ -117,25 +109,42 @@ class LitMimi(Stage):
     ):
         super().__init__(net)
         self.automatic_optimization = False
-        for name, value in {"accumulate": accumulate, "discriminator_every": discriminator_every}.items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        if accumulate < 1:
+            raise ValueError(f"accumulate is {accumulate}; it must be 1 or more")
+        if not 0 < discriminator_probability <= 1:
+            raise ValueError(
+                f"discriminator_probability is {discriminator_probability}; it must be above 0 and at most 1"
+            )
         judged = discriminator is not None and (loss_weights.adversarial or loss_weights.feature)
         if not (loss_weights.spectral or loss_weights.waveform or (judged and discriminator_from == 0)):
             raise ValueError(
                 "nothing teaches the codec's output at the start: set loss_weights.spectral or .waveform above 0, or "
                 "give it a discriminator with discriminator_from 0"
             )
+        if fade_reconstruction and not (judged and discriminator_from <= fade_reconstruction[1]):
+            raise ValueError(
+                f"after fade_reconstruction {list(fade_reconstruction)} nothing teaches the codec's output: give it a "
+                f"discriminator, with discriminator_from (which is {discriminator_from}) before the end of the fade"
+            )
+        if train == "decoder" and teacher is not None and loss_weights.distillation:
+            raise ValueError("train is decoder: nothing of the semantic codebook changes; leave the teacher out (null)")
+        self.train_parts: Trained = train
         self.make_discriminator, self.make_teacher, self.make_spectral_loss = discriminator, teacher, spectral_loss
         self.loss_weights = loss_weights
-        self.objective = CodecObjective(loss_weights, gradients)
+        self.objective = CodecObjective(loss_weights, gradients, fade_reconstruction=fade_reconstruction)
         self.make_optimizers = generator_optimizer, discriminator_optimizer
         self.warmup_steps, self.final_lr, self.transformer_decay = warmup_steps, final_lr, transformer_decay
         self.accumulate, self.weight_norm = accumulate, weight_norm
-        self.discriminator_from, self.discriminator_every = discriminator_from, discriminator_every
-        self.bypass_rate, self.quantizer_dropout = bypass_rate, quantizer_dropout
-        self.num_samples, self.seed = num_samples, seed
-        self.codebooks = CodebookLearning(quantize_from=quantize_from, pool=codebook_pool, seed=seed)
+        self.discriminator_from, self.num_samples = discriminator_from, num_samples
+        self.draws = CodecDraws(
+            seed=seed,
+            quantizer_dropout=quantizer_dropout,
+            bypass_rate=bypass_rate,
+            discriminator_probability=discriminator_probability,
+        )
+        self.codebooks = CodebookLearning(
+            quantize_from=quantize_from, pool=codebook_pool, seed=seed, frozen="quantizer" in frozen_parts(train)
+        )
         self.generator_step = GuardedStep("codec", clip=clip)
         self.adversary_step = GuardedStep("discriminator", clip=clip)
 
@@ -145,16 +154,28 @@ class LitMimi(Stage):
             return
         super().configure_model()
         net = self.net
-        if self.weight_norm:
-            add_weight_norm(net.encoder)
-            add_weight_norm(net.decoder)
+        freeze(net, self.train_parts)
+        for name in ("encoder", "decoder"):
+            # Not where frozen: lengths times directions are not to the bit what the weights were.
+            if self.weight_norm and name not in frozen_parts(self.train_parts):
+                add_weight_norm(getattr(net, name))
         self.discriminator = self.make_discriminator() if self.make_discriminator else None
         self.spectral_loss = self.make_spectral_loss(net.sample_rate)
         self.distillation = None
         if self.make_teacher and self.loss_weights.distillation:
-            sizes = {"frame_size": net.frame_size, "sample_rate": net.sample_rate}
-            self.distillation = Distillation(self.make_teacher(), net.downsample.out_channels, **sizes)
+            width = net.downsample.out_channels
+            self.distillation = Distillation(self.make_teacher(), width, sample_rate=net.sample_rate)
         self.validation = CodecValidation(net)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Every run is watched."""
+        return [CodecAlarms()]
+
+    def on_fit_start(self) -> None:
+        """Show the teacher the recordings, in case it wants to see them all."""
+        recordings = getattr(self.trainer.datamodule, "recordings", None)  # pyrefly: ignore
+        if self.distillation is not None and recordings is not None:
+            self.distillation.prepare(recordings, self.device)
 
     def configure_optimizers(self) -> Any:
         """AdamW or what the recipe says, for the codec and for the discriminator, with one schedule each.
@@ -164,27 +185,32 @@ class LitMimi(Stage):
         """
         if self.trainer.precision == "16-mixed":
             raise ValueError("precision 16-mixed has too small a range for these losses: use bf16-mixed or 32-true")
-        transformers = [t for t in (self.net.encoder_transformer, self.net.decoder_transformer) if t is not None]
-        decayed = [weight for t in transformers for weight in t.parameters() if weight.dim() > 1]
-        known = set(map(id, decayed))
-        trained = [*self.net.parameters(), *(self.distillation.parameters() if self.distillation else ())]
-        groups = [
-            {"params": [weight for weight in trained if id(weight) not in known], "weight_decay": 0.0},
-            {"params": decayed, "weight_decay": self.transformer_decay},
-        ]
-        optimizers = [self.make_optimizers[0]([group for group in groups if group["params"]])]
+        others = self.distillation.parameters() if self.distillation else ()
+        groups = parameter_groups(self.net, others, transformer_decay=self.transformer_decay)
+        optimizers = [self.make_optimizers[0](groups)]
         total = optimizer_steps(self.trainer, accumulate=self.accumulate)
         totals = [total]
         if self.discriminator is not None:
             # No decay: it would shrink the lengths of weight norm.
             group = {"params": list(self.discriminator.parameters()), "weight_decay": 0.0}
             optimizers.append(self.make_optimizers[1]([group]))
-            totals.append(-(-(total - self.discriminator_from) // self.discriminator_every))
+            totals.append(round((total - self.discriminator_from) * self.draws.discriminator_probability))
         shape = {"warmup_steps": self.warmup_steps, "final": self.final_lr}
         return optimizers, [
             warmup_cosine(optimizer, total_steps=steps, **shape)
             for optimizer, steps in zip(optimizers, totals, strict=True)
         ]
+
+    def on_train_start(self) -> None:
+        """Look whether there is what shall stay.
+
+        Raises:
+            ValueError: if the quantizer is frozen and has no codebooks.
+        """
+        if self.train_parts == "decoder" and not self.net.quantizer.is_initialized:
+            raise ValueError(
+                "train is decoder, but the codec has no codebooks yet: start it with --init_from.net MODEL"
+            )
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """One step of both networks, or a batch's share of it.
@@ -194,20 +220,23 @@ class LitMimi(Stage):
         """
         generator, *adversary = self.counting_optimizers()
         schedule, *adversary_schedule = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        step, place, wav = self.global_step, self._place(batch_idx), self._whole_frames(batch["wav"])
+        step, wav = self.global_step, self._whole_frames(batch["wav"])
+        place = place_of(batch_idx, self.trainer, accumulate=self.accumulate)
         output = self._forward(wav, step, place)
         self.codebooks.see(output)
         judge = self.discriminator if step >= self.discriminator_from else None
         logged: dict[str, Tensor] = {}
-        if judge is not None and step % self.discriminator_every == 0:
+        if judge is not None and place.is_last:
+            logged["grad_norm_discriminator"] = wav.new_zeros(())
+        if judge is not None and self.draws.discriminator_learns(step):
             with adversary[0].toggle_model(sync_grad=place.is_last):
-                logged |= verdict(judge, wav, output.wav.detach())
-                self.manual_backward(logged["discriminator"] / place.size)
+                loss = discriminator_loss(judge(wav).logits, judge(output.wav.detach()).logits)
+                self.manual_backward(loss / place.size)
             if place.is_last:
                 logged["grad_norm_discriminator"] = self.adversary_step(adversary[0], adversary_schedule[0]).norm
         with generator.toggle_model(sync_grad=place.is_last):
             losses = self.losses(output, batch, judge)
-            objective = self.objective(losses, output.wav)
+            objective = self.objective(losses, output.wav, step=step)
             self.manual_backward(objective.loss / place.size)
         logged |= losses | {f"share_{name}": share for name, share in objective.shares.items()}
         self.log("train/lr", generator.param_groups[0]["lr"])
@@ -240,6 +269,7 @@ class LitMimi(Stage):
                 real = judge(wav)
             losses["adversarial"] = generator_loss(fake.logits)
             losses["feature"] = feature_matching_loss(real.maps, fake.maps)
+            losses |= verdict(real, fake)
         if output.quantized is not None:
             losses["commitment"] = output.quantized.commitment_loss
             if self.distillation is not None:
@@ -272,11 +302,6 @@ class LitMimi(Stage):
         super().on_load_checkpoint(checkpoint)
         self.codebooks.load_state_dict(checkpoint["codebooks"])
 
-    def _place(self, batch_idx: int) -> Place:
-        index = batch_idx % self.accumulate
-        left = self.trainer.num_training_batches - (batch_idx - index)
-        return Place(index, int(min(self.accumulate, left)))
-
     def _whole_frames(self, wav: Tensor) -> Tensor:
         frame, rate = self.net.frame_size, self.net.sample_rate
         if wav.shape[-1] % frame:
@@ -289,12 +314,9 @@ class LitMimi(Stage):
 
     def _forward(self, wav: Tensor, step: int, place: Place) -> MimiOutput:
         """Pass the codec with the step's number of codebooks, and this batch's part of the bypassed clips."""
-        draw = np.random.default_rng((self.seed, step))  # alike on all processes and after a resume
-        count = self.net.num_codebooks
-        used = int(draw.integers(min(2, count), count, endpoint=True))
-        bypassed = draw.random((self.accumulate, self.trainer.world_size, len(wav))) < self.bypass_rate
+        bypassed = self.draws.bypassed(step, self.accumulate, self.trainer.world_size, len(wav))
         bypass = torch.from_numpy(bypassed[place.index, self.global_rank]).to(wav.device)
-        return self.net(wav, used if self.quantizer_dropout else None, bypass)
+        return self.net(wav, self.draws.num_codebooks(step, most=self.net.num_codebooks), bypass)
 
     def _log(self, values: Mapping[str, Tensor]) -> None:
         """Log means over all processes, in one message."""
@@ -304,19 +326,3 @@ class LitMimi(Stage):
 
     def _mean_over_processes(self, x: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(x.clone(), reduce_op="mean")
-
-
-def verdict(discriminator: Discriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """The discriminator's loss (2: it cannot tell), and how often it is right.
-
-    Args:
-        discriminator: that judges.
-        real: recordings [B, 1, S].
-        fake: the codec's output for them, detached.
-    """
-    on_real, on_fake = discriminator(real).logits, discriminator(fake).logits
-    right = [((x > 0).float().mean() + (y < 0).float().mean()) / 2 for x, y in zip(on_real, on_fake, strict=True)]
-    return {
-        "discriminator": discriminator_loss(on_real, on_fake),
-        "discriminator_accuracy": torch.stack(right).mean(),
-    }

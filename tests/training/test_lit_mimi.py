@@ -11,8 +11,9 @@ import moshi_zoo
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import folded_state_dict
 from moshi_zoo.modules.teacher import Teacher
+from moshi_zoo.training.accumulation import Place
 from moshi_zoo.training.codec_objective import CodecLossWeights
-from moshi_zoo.training.lit_mimi import LitMimi, Place
+from moshi_zoo.training.lit_mimi import LitMimi
 from moshi_zoo.zoo import folder
 from tests.training.tones import FRAME, Tones, clips
 
@@ -117,14 +118,33 @@ def test_codebooks_start_where_they_shall_and_then_move():
     assert made.net.quantizer.is_initialized
 
 
-def test_the_discriminator_comes_in_late_every_so_often_and_with_a_schedule_of_its_own(recwarn):
-    made = adversarial_stage(discriminator_from=2, discriminator_every=3, final_lr=0.5, warmup_steps=0)
-    watch = fit(made, 8)
-    assert ["train/adversarial" in row for row in watch.rows] == [False] * 2 + [True] * 6
-    assert watch.steps == [[1, 0], [2, 0], [3, 0], [4, 1], [5, 1], [6, 1], [7, 2], [8, 2]]
+def test_the_discriminator_comes_in_late_and_with_a_schedule_of_its_own(recwarn):
+    made = adversarial_stage(discriminator_from=2, final_lr=0.5, warmup_steps=0)
+    watch = fit(made, 6)
+    assert ["train/adversarial" in row for row in watch.rows] == [False] * 2 + [True] * 4
+    assert watch.steps == [[1, 0], [2, 0], [3, 1], [4, 2], [5, 3], [6, 4]]
     rates = [config.scheduler.get_last_lr()[0] for config in made.trainer.lr_scheduler_configs]
     assert rates == pytest.approx([1.5e-3, 1.5e-3])
     assert not [w for w in recwarn if "lr_scheduler" in str(w.message)]
+
+
+def test_the_discriminator_learns_in_a_share_of_the_steps_drawn_from_seed_and_step():
+    made = adversarial_stage(discriminator_probability=2 / 3, seed=5)
+    learns = [made.draws.discriminator_learns(step) for step in range(300)]
+    assert sum(learns) == pytest.approx(200, abs=30)
+    other = adversarial_stage(discriminator_probability=2 / 3, seed=6)
+    assert learns != [other.draws.discriminator_learns(step) for step in range(300)]
+    steps = [after for _, after in fit(made, 6).steps]
+    assert steps == [sum(learns[: step + 1]) for step in range(6)]
+    assert 0 < steps[-1] < 6
+
+
+def test_after_the_fade_the_discriminator_alone_teaches():
+    made = adversarial_stage(discriminator_from=1, fade_reconstruction=(1, 3))
+    rows = fit(made, 4, log_every_n_steps=1).rows
+    assert "train/spectral" in rows[-1], "it is still measured"
+    assert made.objective.weights_at(3).keys() == {"adversarial", "feature", "commitment"}
+    assert all(torch.isfinite(weight).all() for weight in made.net.parameters())
 
 
 def test_a_step_is_a_batch_with_two_optimizers():
@@ -133,7 +153,7 @@ def test_a_step_is_a_batch_with_two_optimizers():
     assert made.global_step == 5
 
 
-def draws(*, num_clips=4, place=ALONE, steps=200, **settings):
+def draws(*, num_clips=4, place=ALONE, steps=600, **settings):
     """Numbers of codebooks and bypassed clips that the codec is asked for."""
     made = stage(**settings)
     fit(made, 0)
@@ -148,7 +168,7 @@ def test_draws_are_those_of_seed_and_step():
     assert counts == again[0] != other[0]
     assert torch.equal(bypassed, again[1])
     assert not torch.equal(bypassed, other[1])
-    assert [counts.count(n) for n in (2, 3, 4)] == pytest.approx([200 / 3] * 3, rel=0.25)
+    assert [counts.count(n) for n in (2, 3, 4)] == pytest.approx([200] * 3, rel=0.25)
     assert bypassed.float().mean(0).tolist() == pytest.approx([0.5] * 4, abs=0.1)
 
 
@@ -298,7 +318,8 @@ def test_validation_measures_and_shows_with_and_without_codebooks(tmp_path):
     ("settings", "message"),
     [
         ({"accumulate": 0}, "accumulate is 0; it must be 1 or more"),
-        ({"discriminator_every": 0}, "discriminator_every is 0"),
+        ({"discriminator_probability": 0.0}, "discriminator_probability is 0.0; it must be above 0"),
+        ({"fade_reconstruction": (1, 3)}, r"after fade_reconstruction \[1, 3\] nothing teaches"),
         ({"loss_weights": CodecLossWeights(spectral=0, waveform=0)}, "nothing teaches the codec's output"),
     ],
 )

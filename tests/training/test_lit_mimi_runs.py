@@ -14,12 +14,13 @@ import yaml
 from lightning.pytorch import Callback
 
 from moshi_zoo.__main__ import main
+from moshi_zoo.zoo import folder
 from tests.training import tones
 
 ROOT = Path(__file__).parents[2]
 ME = "tests.training.test_lit_mimi_runs"
 
-# Everything on at once: two optimizers, balancer, weight norm, teacher, draws, codebooks that start on the way.
+# Everything on at once: optimizers, balancer, weight norm, teacher, draws, codebooks that start on the way, averages.
 RECIPE = {
     "model": {
         "class_path": "LitMimi",
@@ -31,6 +32,8 @@ RECIPE = {
             "discriminator_optimizer": {"class_path": "AdamW", "init_args": {"lr": 2e-3}},
             "warmup_steps": 2,
             "codebook_pool": 40,
+            "discriminator_probability": 0.7,
+            "fade_reconstruction": [4, 7],
             "num_samples": 1,
         },
     },
@@ -53,6 +56,7 @@ RECIPE = {
         "log_every_n_steps": 1,
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
+        "callbacks": [{"class_path": "WeightEMA", "init_args": {"decay": 0.9}}],
     },
 }
 
@@ -127,7 +131,7 @@ def assert_same(a, b, where="checkpoint"):
 def test_a_run_that_broke_twice_ends_with_the_numbers_of_one_that_did_not(recipe, capfd):
     words = ["--config", recipe, "--model.quantize_from", 5]
     assert fit(*words, "--run_name", "straight") == 0, capfd.readouterr().err
-    words += ["--run_name", "broken", "--trainer.callbacks", f"{ME}.PowerCut"]
+    words += ["--run_name", "broken", "--trainer.callbacks+", f"{ME}.PowerCut"]
     cut = ["--trainer.callbacks.after", 4, "--trainer.callbacks.kill", "true"]
     assert separately(*words, *cut).returncode == -signal.SIGKILL
     saved = torch.load("runs/broken/checkpoints/last.ckpt", weights_only=True)
@@ -142,8 +146,15 @@ def test_a_run_that_broke_twice_ends_with_the_numbers_of_one_that_did_not(recipe
     assert len(straight) == 8
     assert resumed == straight
     ends = [torch.load(f"runs/{name}/checkpoints/last.ckpt", weights_only=True) for name in ("straight", "broken")]
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "codebooks", "global_step"):
+    for part in ("state_dict", "live_weights", "optimizer_states", "lr_schedulers", "codebooks", "global_step"):
         assert_same(*(end[part] for end in ends), part)
+    best = torch.load("runs/straight/checkpoints/best.ckpt", weights_only=True)
+    published = folder.read_weights(Path("runs/straight/zoo"))
+    plain = published.keys() & best["live_weights"].keys()  # without weight norm
+    assert {name for name in plain if "_transformer." in name}
+    for name in plain:
+        assert torch.equal(published[name], best["state_dict"][f"net.{name}"]), "the zoo folder holds the averages"
+        assert not torch.equal(published[name], best["live_weights"][name])
 
 
 # Few entries: k-means with more of them than latents would turn rounding errors into other codebooks.
