@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moshi_zoo.cli.load_codec import load_codec
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
 
     from moshi_zoo.models.mimi import Mimi
+
 
 _BLOCK_FRAMES = 50  # 4 s
 
@@ -38,7 +41,8 @@ def encode(wav: Path, *, model: str, out: Path, num_codebooks: int | None = None
 
     from moshi_zoo.data import audio
 
-    codec, sha256 = _load_codec(model, device)
+    loaded = load_codec(model, device)
+    codec = loaded.net
     info = audio.probe(wav)
     state = codec.init_state(info.channels, max_frames=_BLOCK_FRAMES)
     blocks, num_samples = [], 0
@@ -53,7 +57,7 @@ def encode(wav: Path, *, model: str, out: Path, num_codebooks: int | None = None
     codes = torch.cat(blocks, dim=-1)  # [C, K, T]
     metadata = {
         "model": model,
-        "model_sha256": sha256,
+        "model_sha256": loaded.config.sha256,
         "sample_rate": str(codec.sample_rate),
         "frame_rate": str(codec.frame_rate),
         "num_samples": str(num_samples),
@@ -77,10 +81,11 @@ def decode(codes: Path, *, model: str, out: Path, device: str = "cpu") -> None:
 
     from moshi_zoo.data import audio
 
-    codec, sha256 = _load_codec(model, device)
+    loaded = load_codec(model, device)
+    codec = loaded.net
     tensor, metadata = _read_codes(codes)
     _check_codes(codec, codes, tensor, metadata)
-    if metadata.get("model_sha256", sha256) != sha256:
+    if metadata.get("model_sha256", loaded.config.sha256) != loaded.config.sha256:
         print(f"note: the codes were made by another model, {metadata.get('model')}", file=sys.stderr)
     channels, _, T = tensor.shape
     num_samples = left = int(metadata.get("num_samples", T * codec.frame_size))
@@ -97,25 +102,6 @@ def decode(codes: Path, *, model: str, out: Path, device: str = "cpu") -> None:
             left -= wav.shape[-1]
             advance(block.shape[-1] / codec.frame_rate)
     print(f"{out}: {channels} channel(s), {num_samples / codec.sample_rate:.2f} s at {codec.sample_rate} Hz")
-
-
-def _load_codec(name: str, device: str) -> "tuple[Mimi, str]":
-    import torch
-
-    from moshi_zoo.models.mimi import Mimi
-    from moshi_zoo.zoo import folder, uri
-    from moshi_zoo.zoo.config import read_config
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    path = uri.resolve(name)
-    config = read_config(path)
-    codec = folder.load(path, device)
-    if not isinstance(codec, Mimi):
-        raise ValueError(f"{name} is a {config.component}, which is no codec")
-    return codec, config.sha256
 
 
 def _read_codes(path: Path) -> "tuple[torch.Tensor, dict[str, str]]":

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from moshi_zoo.cli.load_codec import load_codec
+
 if TYPE_CHECKING:
     from moshi_zoo.cli.evaluation_data import Chosen
     from moshi_zoo.evaluation.codec import ZooCodec
@@ -125,23 +127,10 @@ def _levels(text: str | None) -> tuple[int, ...]:
 
 
 def _load_codec(name: str, device: str) -> "tuple[ZooCodec, dict[str, Any]]":
-    import torch
-
     from moshi_zoo.evaluation.codec import ZooCodec
-    from moshi_zoo.models.mimi import Mimi
-    from moshi_zoo.zoo import folder, uri
-    from moshi_zoo.zoo.config import read_config
 
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    path = uri.resolve(name)
-    config = read_config(path)
-    net = folder.load(path, device)
-    if not isinstance(net, Mimi):
-        raise ValueError(f"{name} is a {config.component}, which is no codec")
-    path = path.absolute()
+    loaded = load_codec(name, device)
+    net, config, path = loaded.net, loaded.config, loaded.folder
     return ZooCodec(net), {
         "name": path.parent.name if path.name == "zoo" else path.name,
         "path": name,

@@ -173,7 +173,7 @@ class LitMimi(Stage):
 
     def on_fit_start(self) -> None:
         """Show the teacher the recordings, in case it wants to see them all."""
-        recordings = getattr(self.trainer.datamodule, "recordings", None)  # pyrefly: ignore
+        recordings = getattr(getattr(self.trainer, "datamodule", None), "recordings", None)
         if self.distillation is not None and recordings is not None:
             self.distillation.prepare(recordings, self.device)
 
