@@ -178,7 +178,7 @@ class Mimi(nn.Module):
         """Values of a code."""
         return self.quantizer.codebook_size
 
-    def init_state(self, batch_size: int, *, max_frames: int = 8) -> MimiState:
+    def init_state(self, batch_size: int, *, max_frames: int = 4) -> MimiState:
         """The state at the start of ``batch_size`` streams, on the model's device.
 
         Args:
