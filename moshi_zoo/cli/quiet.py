@@ -12,7 +12,6 @@ _WARNINGS = (
     r".*`LightningCLI`'s args parameter",
     r".*You defined a `validation_step` but have no `val_dataloader`",
     r".*Trying to infer the `batch_size`",
-    r".*Detected call of `lr_scheduler\.step\(\)` before",  # the schedule runs before the discriminator joins
     r".*Be aware that when using `ckpt_path`, callbacks",
 )
 _LINES = re.compile(r"💡|TPU available|HPU available|Seed set to|`Trainer\.fit` stopped|Detected KeyboardInterrupt")

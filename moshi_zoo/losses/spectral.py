@@ -1,5 +1,6 @@
 """Distances between two waveforms in the time-frequency plane, all ``(estimate, target)`` as ``[B, 1, S]``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,12 +10,12 @@ from torch import Tensor, nn
 from moshi_zoo.spectrogram import STFT, MelSpectrogram
 
 
-class SpectralLoss(nn.Module):
+class SpectralLoss(nn.Module, ABC):
     """A distance per clip, computed in float32 whatever the precision around it; subclasses say which."""
 
+    @abstractmethod
     def distance(self, estimate: Tensor, target: Tensor) -> Tensor:
         """``[B, S], [B, S] -> [B]``."""
-        raise NotImplementedError
 
     def forward(self, estimate: Tensor, target: Tensor, *, reduction: Literal["mean", "none"] = "mean") -> Tensor:
         """The distance of ``estimate`` from ``target`` (both ``[B, 1, S]``): a scalar, or ``[B]`` without reduction.

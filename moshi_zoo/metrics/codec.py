@@ -6,6 +6,7 @@ a measure is undefined (a silent target, nothing voiced, a nan) is left out of t
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class CodecMetrics(MetricCollection):
         )
 
 
-class ClipMean(Metric):
+class ClipMean(Metric, ABC):
     """Mean of a measure over clips; subclasses define it in `measure`."""
 
     full_state_update = False
@@ -52,9 +53,9 @@ class ClipMean(Metric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("skipped", torch.tensor(0), dist_reduce_fx="sum")
 
+    @abstractmethod
     def measure(self, estimate: Tensor, target: Tensor) -> Tensor:
         """``[B, 1, S], [B, 1, S] -> [B]``; nan where undefined."""
-        raise NotImplementedError
 
     def update(self, estimate: Tensor, target: Tensor) -> None:
         """Take in a batch.

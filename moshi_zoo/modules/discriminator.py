@@ -4,6 +4,7 @@ Another kind is one more subclass of `Discriminator` with a registered name.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,12 @@ class DiscriminatorOutput:
     maps: list[list[Tensor]]
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Module, ABC):
     """Judges waveforms ``[B, 1, S]``."""
 
+    @abstractmethod
     def forward(self, wav: Tensor) -> DiscriminatorOutput:
         """Logits and feature maps of every sub-discriminator."""
-        raise NotImplementedError
 
 
 @register(

@@ -6,6 +6,7 @@ define `Teacher.lesson` of a batch. Another kind is one more subclass with a reg
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -44,7 +45,7 @@ class Recordings(Protocol):
         ...
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """Features of speech at the codec's frame rate, with nothing to train.
 
     Args:
@@ -89,9 +90,9 @@ class Teacher(nn.Module):
         assert features.shape[1:] == (self.dim, num_frames * FEATURES_PER_FRAME)
         return pool(features)
 
+    @abstractmethod
     def features(self, wav: Tensor, sample_rate: int) -> Tensor:
         """``[B, 1, S] -> [B, dim, N]`` at 50 Hz: feature n is centred on (n + 1/2) / 50 s, N = 50 S / sample_rate."""
-        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: a teacher does not learn, whatever its parent does."""
