@@ -26,7 +26,7 @@ class QuantizerOutput:
 
     Args:
         quantized: [B, C, T], with the gradient passed straight through; bypassed items unquantized.
-        codes: int64 [B, K, T].
+        codes: int64 [B, K, T] of all codebooks, also of those that quantizer dropout leaves out of ``quantized``.
         commitment_loss: scalar, mean squared distance of the (projected) latents from their centroids.
         semantic: [B, C, T], the first codebook's part of ``quantized``, never bypassed: what distillation teaches.
     """
@@ -65,12 +65,17 @@ class ResidualVQ(nn.Module):
         return self.output_proj(total.to(self.output_proj.weight.dtype)).transpose(1, 2)
 
     def forward(self, latent: Tensor, num_codebooks: int, bypass: Tensor) -> tuple[QuantizerOutput, Tensor]:
-        """Quantize for training; also returns the residuals before each codebook [K, B, T, D], which it learns from."""
+        """Quantize for training; also returns the residuals before each codebook [K, B, T, D], which it learns from.
+
+        The output has ``num_codebooks`` of the chain; codes and residuals come from all.
+        """
         x = self._project(latent)
-        codes, quantized, residuals = self._search(x, num_codebooks)
-        entries = torch.stack([c.decode(k) for c, k in zip(self.codebooks, codes.unbind(1), strict=False)])
-        commitment_loss = F.mse_loss(residuals, entries)
-        straight, first = (x + (passed - x).detach() for passed in (quantized, entries[0]))
+        # All codebooks search and learn, used or not: those at the end of the chain are used in few steps, and would
+        # lose touch with an encoder that moves in every one.
+        codes, _, residuals = self._search(x, len(self.codebooks))
+        entries = torch.stack([c.decode(k) for c, k in zip(self.codebooks, codes.unbind(1), strict=True)])
+        commitment_loss = F.mse_loss(residuals[:num_codebooks], entries[:num_codebooks])
+        straight, first = (x + (passed - x).detach() for passed in (entries[:num_codebooks].sum(dim=0), entries[0]))
         mixed = torch.where(bypass[:, None, None], x, straight)
         output = QuantizerOutput(self._restore(mixed), codes, commitment_loss, self._restore(first))
         return output, residuals.detach()
