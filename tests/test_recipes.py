@@ -13,7 +13,7 @@ from moshi_zoo.cli import trainer
 from moshi_zoo.training.stage import Stage
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-OVERLAYS = sorted((RECIPES / "with").glob("*.yaml"))
+OVERLAYS = sorted(path for folder in ("with", "ablations") for path in (RECIPES / folder).rglob("*.yaml"))
 STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS))
 NANO = RECIPES / "nano/mimi.yaml"
 CPU = RECIPES / "with/cpu.yaml"

@@ -33,6 +33,7 @@ class SegmentData(LightningDataModule):
     Args:
         source: Folder of recordings (wav, flac, mp3, ogg ..., any sample rate), a ``manifest.jsonl``, one audio file,
             or ``synthetic``: espeak-ng speech made at first use, 40 minutes of it; ``synthetic:5`` makes 5 minutes.
+            Several are put together.
         seconds: Length of a training segment. Shorter files are padded with zeros; ``num_samples`` has the true length.
         batch_size: Segments of a batch, per process.
         sample_rate: Sample rate of the segments in Hz.
@@ -53,7 +54,7 @@ class SegmentData(LightningDataModule):
 
     def __init__(
         self,
-        source: str = "synthetic",
+        source: str | list[str] = "synthetic",
         seconds: float = 1.28,
         batch_size: int = 16,
         sample_rate: int = 24000,
@@ -77,7 +78,9 @@ class SegmentData(LightningDataModule):
         _require(validation_items >= 1, "validation_items", validation_items, "1 or more")
         _require(0 <= max_bad_share <= 1, "max_bad_share", max_bad_share, "between 0 and 1")
         _require(seed >= 0, "seed", seed, "0 or more")
-        self.source, self.sample_rate, self.seed = source, sample_rate, seed
+        self.sources = [source] if isinstance(source, str) else source
+        _require(len(self.sources) >= 1, "source", source, "at least one")
+        self.sample_rate, self.seed = sample_rate, seed
         self.seconds, self.batch_size, self.num_workers = seconds, batch_size, num_workers
         self.gain_db = (gain_db[0], gain_db[1])
         self.validation_share, self.validation_seconds = validation_share, validation_seconds
@@ -102,33 +105,34 @@ class SegmentData(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Make the synthetic corpus, if that is the source; once a machine."""
-        self._find_source()
+        for source in self.sources:
+            _find(source)
 
     def setup(self, stage: str | None = None) -> None:
         """Find the recordings, look at their headers, divide them into splits."""
         if self.splits is not None:
             return
-        found = find(self._find_source())
+        found = [recording for source in self.sources for recording in find(_find(source))]
         speech = [recording for recording in found if recording.kind not in _NOT_SPEECH]
         usable, bad = survey(speech, min_seconds=self.min_seconds, quiet=self._process.rank > 0)
         summary = f"{len(found)} files, {len(found) - len(speech)} of them noise, {len(bad)} bad"
         self.bad_files = BadFiles(len(speech), self.max_bad_share, self.report_path)
         self.bad_files.add(bad)
         if not usable:
-            raise ValueError(f"{self.source} holds no speech that can be used: {summary}")
+            raise ValueError(f"{self._sources} holds no speech that can be used: {summary}")
         if any(recording.phonemes for recording in usable):
             self.tracks["phonemes"] = PhonemeTrack(usable)
         self.splits = split(usable, validation_share=self.validation_share, seed=self.seed)
         split_minutes = f"{_minutes(self.splits.train)} to train, {_minutes(self.splits.valid)} to validate"
-        rank_zero_info(f"{self.source}: {summary}; {split_minutes}")
+        rank_zero_info(f"{self._sources}: {summary}; {split_minutes}")
 
     def train_dataloader(self) -> TrainLoader[Window, Batch]:
         """Random segments, resumable."""
         splits = self._ready()
         if not splits.train:
-            raise ValueError(f"{self.source} has nothing to train on: all its recordings are marked as valid or test")
+            raise ValueError(f"{self._sources} has nothing to train on: all its recordings are marked as valid or test")
         seconds = sum(span.duration for span in splits.train)
-        num_items = max(round(seconds / self.seconds), _LEAST_BATCHES * self.batch_size)
+        num_items = max(round(seconds / self.seconds), _LEAST_BATCHES * self.batch_size * self._process.world_size)
         dataset = RandomWindows(
             splits.train,
             num_samples=round(self.seconds * self.sample_rate),
@@ -178,16 +182,12 @@ class SegmentData(LightningDataModule):
         )
 
     @property
+    def _sources(self) -> str:
+        return " + ".join(self.sources)
+
+    @property
     def _process(self) -> Process:
         return Process(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Process()
-
-    def _find_source(self) -> str | Path:
-        """The source as a file or folder: the synthetic corpus is made if need be."""
-        name, _, minutes = self.source.partition(":")
-        if name != "synthetic":
-            return self.source
-        _require(re.fullmatch(r"(\d+(\.\d+)?)?", minutes) is not None, "source", self.source, "synthetic:MINUTES")
-        return synthetic.prepare(float(minutes)) if minutes else synthetic.prepare()
 
     def _without_bad_files(self, batch_and_bad: tuple[Batch, list[BadFile]]) -> Batch:
         batch, bad = batch_and_bad
@@ -212,3 +212,12 @@ def _require(holds: bool, name: str, value: object, rule: str) -> None:
 
 def _minutes(spans: list[Span]) -> str:
     return f"{sum(span.duration for span in spans) / 60:.1f} min"
+
+
+def _find(source: str) -> str | Path:
+    """A source as a file or folder: the synthetic corpus is made if need be."""
+    name, _, minutes = source.partition(":")
+    if name != "synthetic":
+        return source
+    _require(re.fullmatch(r"(\d+(\.\d+)?)?", minutes) is not None, "source", source, "synthetic:MINUTES")
+    return synthetic.prepare(float(minutes)) if minutes else synthetic.prepare()

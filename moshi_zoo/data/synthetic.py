@@ -6,11 +6,9 @@ from the digital silence that no recording has.
 """
 
 import hashlib
+import itertools
 import json
-import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,8 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from moshi_zoo.data import audio
+from moshi_zoo.data import arpabet, audio
+from moshi_zoo.data.cache import cache_folder, made_once
 from moshi_zoo.data.espeak import Engine, Interval, Utterance, Voice
 from moshi_zoo.data.sentences import sentence
 
@@ -36,7 +35,7 @@ VALID_SPEAKERS = ("en-us+m6", "en-us+f3", "en+max", "en-gb-x-rp+Alicia", "en-us+
 SAMPLE_RATE = 24_000
 """Of the files in Hz. espeak speaks at 22.05 kHz; at Mimi's rate a training run need not resample."""
 
-_VERSION = 2  # of this file's output: change it with anything that changes a sample
+_VERSION = 3  # of this file's output: change it with anything that changes a sample
 _VALID_SHARE = 0.1
 _FILE_SECONDS = 20.0
 _ROOM_TONE_DB = (-78.0, -66.0)  # RMS, dB below full scale
@@ -46,9 +45,7 @@ _PAUSE_S = (0.1, 0.6)
 
 
 def prepare(minutes: float = 40.0, *, seed: int = 0, cache: Path | None = None) -> Path:
-    """Make the corpus unless it is there already.
-
-    Several processes may call this at once: each works in a folder of its own, and the first to finish wins.
+    """Make the corpus unless it is there already; several processes may call this at once.
 
     Args:
         minutes: Length of all recordings together, about.
@@ -56,27 +53,17 @@ def prepare(minutes: float = 40.0, *, seed: int = 0, cache: Path | None = None) 
         cache: Where to keep it. None: ``$MOSHI_ZOO_CACHE``, else ``~/.cache/moshi_zoo``.
 
     Returns:
-        Its ``manifest.jsonl``, with ``path, duration, split, speaker, text, words, phonemes`` a line.
+        Its ``manifest.jsonl``, with ``path, duration, split, speaker, text, words, phonemes`` a line; phonemes in ARPAbet.
 
     Raises:
         ValueError: if espeak-ng is not installed.
     """
     if minutes <= 0:
         raise ValueError(f"synthetic speech of {minutes} minutes: ask for more than 0")
-    cache = cache or Path(os.environ.get("MOSHI_ZOO_CACHE") or Path.home() / ".cache" / "moshi_zoo")
     settings = json.dumps([_VERSION, minutes, seed, TRAIN_SPEAKERS, VALID_SPEAKERS])
-    folder = cache / f"synthetic-{minutes:g}min-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
-        try:
-            _make(draft, minutes, seed, shown_as=folder)
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same content
-                raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    name = f"synthetic-{minutes:g}min-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    folder = (cache or cache_folder()) / name
+    made_once(folder, lambda draft: _make(draft, minutes, seed, shown_as=folder))
     return folder / "manifest.jsonl"
 
 
@@ -97,7 +84,8 @@ class _Recording:
     def say(self, text: str, utterance: Utterance, gain: float) -> None:
         begin = self.num_samples / self.sample_rate
         self.texts.append(text)
-        for mine, its in ((self.words, utterance.words), (self.phonemes, utterance.phonemes)):
+        sounds = itertools.chain.from_iterable(map(_sounds, utterance.phonemes))
+        for mine, its in ((self.words, utterance.words), (self.phonemes, sounds)):
             mine.extend(Interval(i.text, i.start_s + begin, i.end_s + begin) for i in its)
         self._append(utterance.wav.numpy() * gain)
 
@@ -172,3 +160,11 @@ def _gain(decibels: float) -> float:
 
 def _rounded(intervals: list[Interval]) -> Iterator[tuple[str, float, float]]:
     return ((i.text, round(i.start_s, 4), round(i.end_s, 4)) for i in intervals)
+
+
+def _sounds(phoneme: Interval) -> Iterator[Interval]:
+    """A phoneme of espeak's as ARPAbet has it: two sounds share its time."""
+    names = arpabet.from_espeak(phoneme.text)
+    length = (phoneme.end_s - phoneme.start_s) / max(len(names), 1)
+    for i, name in enumerate(names):
+        yield Interval(name, phoneme.start_s + i * length, phoneme.start_s + (i + 1) * length)

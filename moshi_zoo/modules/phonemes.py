@@ -9,8 +9,8 @@ from moshi_zoo.modules.teacher import Lesson, Teacher, begins_in_speech, pool
 from moshi_zoo.registry import register
 
 
-# espeak's English accents have 68 phonemes without stress, and there is silence
-@register("phoneme-teacher", presets={"espeak": {"num_phonemes": 96}})
+# ARPAbet has 39, and there is silence
+@register("phoneme-teacher", presets={"english": {"num_phonemes": 40}})
 class PhonemeTeacher(Teacher):
     """One channel for each phoneme: how much of a frame's 160 ms it fills.
 

@@ -27,7 +27,7 @@ _OURS = ("feature_extractor.", "encoder.")  # all else belongs to heads, and to 
 _HOW_TO_GET_THEM = (
     "`hf download microsoft/wavlm-large --local-dir checkpoints/wavlm-large` fetches them (1.3 GB; for the base-plus "
     "preset microsoft/wavlm-base-plus, 0.4 GB); then say `--model.teacher.weights checkpoints/wavlm-large`. "
-    "Without a network, take a teacher that needs no weights: mfcc-teacher-nano, or phoneme-teacher-espeak for speech "
+    "Without a network, take a teacher that needs no weights: mfcc-teacher-nano, or phoneme-teacher-english for speech "
     "whose manifest has phonemes"
 )
 

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -64,6 +65,16 @@ def test_batches_have_the_promised_shapes_and_an_epoch_covers_the_corpus(recordi
     validation = list(data.val_dataloader())
     assert [list(batch["wav"].shape) for batch in validation] == [[2, 1, 3200]] * 2
     assert all(torch.equal(a["wav"], b["wav"]) for a, b in zip(validation, data.val_dataloader(), strict=True))
+
+
+def test_an_epoch_of_a_small_corpus_has_as_many_steps_for_several_processes(recordings, tmp_path):
+    folder = recordings({"a.wav": 1.0, "b.wav": 1.0}, RATE)
+    steps = []
+    for world_size in (1, 4):
+        data = _ready(_data(folder))
+        data.trainer = SimpleNamespace(global_rank=0, world_size=world_size, default_root_dir=tmp_path)
+        steps.append(len(data.train_dataloader()))
+    assert steps == [8, 8]
 
 
 def test_workers_change_nothing(recordings):
@@ -147,6 +158,15 @@ def test_the_synthetic_source_is_made_in_the_asked_length(tmp_path, monkeypatch)
     assert next(iter(data.train_dataloader()))["wav"].shape == (4, 1, 9600)
     assert [batch["num_samples"].tolist() for batch in data.val_dataloader()] == [[24000] * 4]
     assert 0.5 < sum(span.duration for span in data.splits.train + data.splits.valid) / 60 < 1.1
+
+
+def test_several_sources_are_put_together(recordings, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOSHI_ZOO_CACHE", str(tmp_path))
+    folder = recordings({f"{i}.wav": 2.0 for i in range(10)}, RATE)
+    data = _ready(SegmentData([str(folder), "synthetic:0.5"], seconds=0.2, batch_size=2, sample_rate=RATE))
+    trained = {span.path for span in data.splits.train}
+    assert {path.parent == folder for path in trained} == {True, False}
+    assert len(trained) == 10 + 1  # the synthetic corpus says which of its two files to validate with
 
 
 def test_a_corpus_for_validation_only_can_validate_but_not_train(recordings):

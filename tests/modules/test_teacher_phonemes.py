@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from moshi_zoo import registry
+from moshi_zoo.data.arpabet import PHONEMES
 from moshi_zoo.losses.distillation import constant_prediction_cosine
 from moshi_zoo.modules.phonemes import PhonemeTeacher
 
@@ -71,5 +72,5 @@ def test_it_does_not_listen():
         PhonemeTeacher(3)(torch.zeros(1, 1, FRAME), RATE)
 
 
-def test_the_preset_holds_the_phonemes_of_espeak():
-    assert registry.build("phoneme-teacher-espeak").dim > 68
+def test_the_preset_holds_the_phonemes_of_english_and_silence():
+    assert registry.build("phoneme-teacher-english").dim == len(PHONEMES) + 1

@@ -9,7 +9,7 @@ from moshi_zoo.training.distillation import Distillation
 
 RATE, FRAME = 24_000, 1920
 T = 5
-TEACHERS = ["mfcc-teacher-nano", "phoneme-teacher-espeak", "wavlm-teacher-tiny"]
+TEACHERS = ["mfcc-teacher-nano", "phoneme-teacher-english", "wavlm-teacher-tiny"]
 
 
 def alone(x):
