@@ -19,7 +19,7 @@ class Verb:
 
     Args:
         target: ``module:function``. A training verb's function takes the words that follow; any other is a plain typed
-            function, whose signature and docstring are the command line.
+            function, whose signature and docstring are the command line, or a table of such: second word -> function.
         help: one line.
         group: heading in the list of verbs.
     """
@@ -35,10 +35,13 @@ VERBS = {
     "validate": Verb(_TRAINER, "measure a model on the validation data of a recipe", "Train"),
     "test": Verb(_TRAINER, "measure a model on the test data of a recipe", "Train"),
     "predict": Verb(_TRAINER, "run a model over the prediction data of a recipe", "Train"),
+    "data": Verb("moshi_zoo.cli.data:TOOLS", "make data ready for training", "Use"),
     "encode": Verb("moshi_zoo.cli.codec:encode", "audio file to codes", "Use"),
     "decode": Verb("moshi_zoo.cli.codec:decode", "codes to audio file", "Use"),
-    "evaluate": Verb("moshi_zoo.cli.evaluate:evaluate", "measure a codec on recordings", "Use"),
+    "generate": Verb("moshi_zoo.cli.generate:generate", "continue a text with a language model", "Use"),
+    "evaluate": Verb("moshi_zoo.cli.evaluate:SUITES", "measure a codec on recordings, a language model on text", "Use"),
     "bench": Verb("moshi_zoo.cli.bench:bench", "measure speed and memory of a model beside its peers", "Use"),
+    "tokenizer": Verb("moshi_zoo.cli.tokenizer:ACTIONS", "learn the pieces of a text, show a text in pieces", "Use"),
     "list": Verb("moshi_zoo.cli.models:list_models", "models that are here, and presets", "Exchange"),
     "import": Verb("moshi_zoo.cli.models:import_", "released weights to a zoo folder", "Exchange"),
     "export": Verb("moshi_zoo.cli.models:export", "a zoo folder to the released layout", "Exchange"),
@@ -119,7 +122,7 @@ def _overview() -> str:
     ]
     for group in dict.fromkeys(v.group for v in VERBS.values()):
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<10}{verb.help}" for name, verb in VERBS.items() if verb.group == group]
+        lines += [f"  {name:<11}{verb.help}" for name, verb in VERBS.items() if verb.group == group]
     lines += ["", "  --version  say which version this is", "", "MOSHI_ZOO_DEBUG=1 shows where an error came from."]
     return "\n".join(lines)
 

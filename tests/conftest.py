@@ -7,8 +7,12 @@ import socket
 # before torch is imported, and inherited by the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 import torch
+
+hypothesis.settings.register_profile("shared machine", deadline=None)  # time says nothing there
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)

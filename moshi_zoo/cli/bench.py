@@ -5,21 +5,25 @@ from typing import Literal
 
 
 def bench(
-    model: Literal["mimi"],
+    model: Literal["mimi", "helium"],
     *,
+    training: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    size: str = "",
     seconds: float = 10.0,
     rounds: int = 30,
     out: Path | None = None,
 ) -> None:
-    """Measure a model at full size with random weights, side by side with PyPI moshi and transformers.
+    """Measure a model with random weights, side by side with PyPI moshi and transformers.
 
     Args:
         model: what to measure.
+        training: for mimi: a recipe, whose training steps are measured instead, alone: nobody else has any.
         device: cpu or cuda.
         threads: of the CPU; all cores by default.
-        seconds: length of the clip that is encoded and decoded at once.
+        size: for helium: the preset to build, helium-base by default; helium-nano is over in a minute.
+        seconds: for mimi: length of the clip that is encoded and decoded at once.
         rounds: measured rounds; medians are shown.
         out: a JSON file to write the figures to.
     """
@@ -27,18 +31,40 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    from moshi_zoo.evaluation.bench_mimi import as_json, bench_mimi
+    from moshi_zoo import registry
+    from moshi_zoo.evaluation.bench_helium import bench_helium
+    from moshi_zoo.evaluation.bench_mimi import bench_mimi
+    from moshi_zoo.models.helium import Helium
 
     if rounds < 1 or seconds <= 0:
         raise ValueError(f"rounds ({rounds}) and seconds ({seconds:g}) must be positive")
+    if size and (model == "mimi" or size not in registry.names(Helium)):
+        raise ValueError(f"size {size!r} is no preset of helium: {', '.join(registry.names(Helium))}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device is cuda, but PyTorch sees no GPU here; use --device cpu")
     if threads is not None:
         torch.set_num_threads(threads)
     console = Console()
-    report = bench_mimi(
-        device=device, seconds=seconds, rounds=rounds, tell=lambda what: console.print(what, style="dim")
-    )
+    if training is not None:
+        from moshi_zoo.cli.bench_training import bench_training, table_of
+
+        if model != "mimi":
+            raise ValueError(f"--training measures mimi, not {model}")
+        speed = bench_training(training, device=device, rounds=rounds)
+        console.print(table_of(speed))
+        console.print(f"{speed.seconds_per_step * 1e3:.0f} ms a step, {speed.audio_per_second:.1f} s of audio a second")
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(speed.as_json() + "\n")
+        return
+
+    def tell(what: str) -> None:
+        console.print(what, style="dim")
+
+    if model == "helium":
+        report = bench_helium(size=size or "helium-base", device=device, rounds=rounds, tell=tell)
+    else:
+        report = bench_mimi(device=device, seconds=seconds, rounds=rounds, tell=tell)
     table = Table(
         "", "package", "median", "over the best peer", title=f"{model} on {report.device}, {report.threads} threads"
     )
@@ -49,5 +75,5 @@ def bench(
         console.print(f"{name} is not installed, so it has no row.")
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(as_json(report) + "\n")
+        out.write_text(report.as_json() + "\n")
         console.print(f"figures: {out}")

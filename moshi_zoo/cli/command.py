@@ -1,12 +1,21 @@
 """Runs a plain typed function as a command: its signature gives the options, its docstring the help."""
 
+import inspect
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
+from docstring_parser import parse
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from moshi_zoo.cli.errors import explain
+
+Function = Callable[..., None]
+Target = Function | Mapping[str, Function]
+"""What a verb does; with several functions, the next word chooses."""
+
+_CHOICE = "what"
+_LISTS = (list[str], list[str] | None)
 
 
 class ShortErrors(ArgumentParser):
@@ -30,22 +39,48 @@ class _Help(DefaultHelpFormatter):
         return None
 
 
-def run(function: Callable[..., None], words: list[str], *, name: str) -> None:
+def run(function: Target, words: list[str], *, name: str) -> None:
     """Call a function with the arguments a user typed.
 
     Args:
-        function: typed, with a Google-style docstring.
+        function: typed, with a Google-style docstring; or several, each with the word that chooses it.
         words: what the user typed after the verb.
         name: of the verb.
     """
     parser = make_parser(function, name=name)
-    function(**parser.instantiate(parser.parse_args(with_underscores(words))).as_dict())
+    typed = parser.parse_args(with_underscores(words))
+    try:
+        arguments = parser.instantiate(typed)
+    except ValueError as error:
+        raise ValueError(str(_first_cause(error))) from error  # jsonargparse wraps what a class of ours refused
+    if isinstance(function, Mapping):
+        chosen = arguments[_CHOICE]
+        function[chosen](**arguments[chosen].as_dict())
+    else:
+        function(**arguments.as_dict())
 
 
-def make_parser(function: Callable[..., None], *, name: str) -> ArgumentParser:
-    """The parser of a function: keyword-only arguments are options, the others come by position."""
+def make_parser(function: Target, *, name: str) -> ArgumentParser:
+    """The parser of a verb: keyword-only arguments are options, the others come by position.
+
+    A list of texts is typed as words with spaces between them.
+    """
     parser = ShortErrors(prog=f"moshi_zoo {name}", allow_abbrev=False, formatter_class=_Help)
-    parser.add_function_arguments(function, as_positional=True)
+    if isinstance(function, Mapping):
+        choices = parser.add_subcommands(dest=_CHOICE, metavar="WHAT")
+        for word, chosen in function.items():
+            own = make_parser(chosen, name=f"{name} {word}")
+            choices.add_subcommand(word, own, help=parse(chosen.__doc__ or "").short_description)
+        return parser
+    lists = {n: p for n, p in inspect.signature(function).parameters.items() if p.annotation in _LISTS}
+    parser.add_function_arguments(function, as_positional=True, skip=set(lists))
+    meanings = {p.arg_name: p.description for p in parse(function.__doc__ or "").params}
+    for argument, parameter in lists.items():
+        options: dict[str, Any] = {"nargs": "+", "type": str, "help": meanings.get(argument)}
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            needed = parameter.default is parameter.empty
+            options |= {"required": True} if needed else {"default": parameter.default}
+        parser.add_argument(f"--{argument}" if parameter.kind is parameter.KEYWORD_ONLY else argument, **options)
     return parser
 
 
@@ -55,3 +90,9 @@ def with_underscores(words: list[str]) -> list[str]:
     return [
         ("--" + key[2:].replace("-", "_") if key.startswith("--") else key) + sign + value for key, sign, value in pairs
     ]
+
+
+def _first_cause(error: ValueError) -> ValueError:
+    while isinstance(error.__cause__, ValueError):
+        error = error.__cause__
+    return error

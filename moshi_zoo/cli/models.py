@@ -43,7 +43,8 @@ def import_(
     """Turn released weights into a zoo folder.
 
     Args:
-        source: a safetensors file, or a folder that holds one.
+        source: a safetensors file, or a folder that holds one (or several, with their index). A tokenizer.model beside
+            it comes along.
         format: whose layout the weights are in: Kyutai's, or Hugging Face transformers'.
         out: the zoo folder to write.
         preset: sizes of the model, where the weights do not come with their own.
@@ -52,24 +53,26 @@ def import_(
     from moshi_zoo.zoo import convert, folder
 
     spec, tensors = convert.import_weights(source, format, preset=preset)
-    config = folder.save(out, spec, tensors, stage=f"import {format}", licence=licence)
+    tokenizer = convert.tokenizer_beside(source)
+    config = folder.save(out, spec, tensors, stage=f"import {format}", licence=licence, tokenizer=tokenizer)
     size = _rounded(folder.num_parameters(config.spec))
     print(f"{out}: {config.component}, {size} parameters, sha256 {config.sha256[:12]}…")
 
 
-def export(name_or_dir: str, *, format: Literal["kyutai", "hf"], out: Path) -> None:
+def export(name_or_dir: str, *, format: Literal["kyutai", "hf", "hf-llama"], out: Path) -> None:
     """Write a model in the layout of another project.
 
     Args:
         name_or_dir: name or folder of a model.
-        format: Kyutai's layout, or Hugging Face transformers'.
+        format: Kyutai's layout, or Hugging Face transformers'; hf-llama: there as a Llama, which more programs know.
         out: the file or folder to write.
     """
     from moshi_zoo.zoo import convert, folder, uri
     from moshi_zoo.zoo.config import read_config
 
     source = uri.resolve(name_or_dir)
-    for path in convert.export_weights(read_config(source).spec, folder.read_weights(source), format, out):
+    spec, tensors, tokenizer = read_config(source).spec, folder.read_weights(source), convert.tokenizer_beside(source)
+    for path in convert.export_weights(spec, tensors, format, out, tokenizer=tokenizer):
         print(path)
 
 

@@ -23,6 +23,8 @@ from moshi_zoo.cli.progress import progress_callback
 from moshi_zoo.cli.quiet import quiet
 from moshi_zoo.cli.run_folder import checkpoint_path, make_room, run_folder
 from moshi_zoo.cli.save_recipe import SaveRecipe
+from moshi_zoo.tokenizer import FILE as TOKENIZER
+from moshi_zoo.training.curves import Curves
 from moshi_zoo.training.init_from import InitFrom
 from moshi_zoo.training.run_checkpoint import RunCheckpoint
 from moshi_zoo.training.stage import Stage
@@ -71,8 +73,9 @@ class ZooCLI(LightningCLI):
         return super().init_parser(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Our top-level entries of a recipe, and the one value that net and data share."""
-        parser.link_arguments("model.init_args.net.init_args.sample_rate", "data.init_args.sample_rate")
+        """Our top-level entries of a recipe, and what net and data share (as far as they have it)."""
+        for shared in ("sample_rate", "vocab_size"):
+            parser.link_arguments(f"model.init_args.net.init_args.{shared}", f"data.init_args.{shared}")
         parser.add_argument("--run_name", type=str, default="debug", help="results go to runs/<run_name>")
         parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; null: one for each core")
         parser.add_argument(
@@ -97,10 +100,11 @@ class ZooCLI(LightningCLI):
                 raise ValueError(f"threads is {threads}; it must be 1 or more")
             torch.set_num_threads(threads)
         self.root = run_folder(self._get(self.config, "run_name"))
-        for source in self._get(self.config, "init_from").values():
-            uri.resolve(source)  # a wrong name shall cost a second, not the loading of data
-        self.recipe = self._recipe()
+        # a wrong name shall cost a second, not the loading of data
+        parents = [uri.resolve(source) for source in self._get(self.config, "init_from").values()]
         section = self.config[self.subcommand] if self.subcommand else self.config
+        _take_over_tokenizer(section.get("data"), parents)
+        self.recipe = self._recipe()
         self.checkpoint = checkpoint_path(self.root, section.get("ckpt_path"))
         if self.checkpoint:
             section["ckpt_path"] = str(self.checkpoint)
@@ -112,7 +116,7 @@ class ZooCLI(LightningCLI):
                 _name_wandb_run(logger, self._get(self.config, "run_name"), self.root)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add what every run has: folder, metrics.csv, progress, checkpoints, zoo folder, a copy of its recipe."""
+        """Add what every run has: folder, metrics.csv, curves, progress, checkpoints, zoo folder, its recipe."""
         made = self.config_init[self.subcommand] if self.subcommand else self.config_init
         config = made["trainer"]
         callbacks = [*_as_list(config.callbacks), InitFrom(made["init_from"])]
@@ -120,7 +124,7 @@ class ZooCLI(LightningCLI):
             _add(callbacks, ProgressBar, progress_callback())
         self.keeps_results = not config.fast_dev_run and self.subcommand == "fit"
         if self.keeps_results:
-            callbacks.append(SaveRecipe(self.recipe))
+            callbacks += [SaveRecipe(self.recipe), Curves()]
         if self.keeps_results and config.enable_checkpointing is not False:
             _add(callbacks, RunCheckpoint, RunCheckpoint())
             _add(callbacks, ZooWriter, ZooWriter())
@@ -188,6 +192,14 @@ def _prepare() -> None:
 def _class_path(component: str) -> str:
     cls = registry.component(component)
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _take_over_tokenizer(data: Any, parents: list[Path]) -> None:
+    """Spell text as the model does that the run starts from, unless the recipe names a tokenizer."""
+    inherited = [parent / TOKENIZER for parent in parents if (parent / TOKENIZER).is_file()]
+    arguments = data.get("init_args") if isinstance(data, Namespace) else None
+    if arguments is not None and "tokenizer" in arguments and arguments.tokenizer is None and inherited:
+        arguments.tokenizer = str(inherited[0])
 
 
 def _name_wandb_run(logger: Namespace, run_name: str, root: Path) -> None:

@@ -42,9 +42,7 @@ _CONSONANTS = {
     **{"TH": "T", "V": "v", "W": "w w#", "Y": "j", "Z": "z z#", "ZH": "Z"},
 }
 _FROM_ESPEAK = {
-    symbol: tuple(sounds.split())
-    for sounds, symbols in (_VOWELS | _CONSONANTS).items()
-    for symbol in symbols.split()
+    symbol: tuple(sounds.split()) for sounds, symbols in (_VOWELS | _CONSONANTS).items() for symbol in symbols.split()
 }
 _STRESS = "',"
 _NO_SOUND = {";"}  # palatalizes its neighbour

@@ -33,8 +33,8 @@ class TrainLoader(Generic[Item, Batch]):
     The items of an epoch are dealt out a *global batch* at a time: ``batch_size`` to each process in turn. The position
     counts global items that were handed over, not those that workers have fetched ahead. Iterating goes on from the
     position for ``len(self)`` batches, over the end of an epoch if need be, so that a shortened pass
-    (``limit_train_batches``) wastes no data and resumes as exactly as a full one. Items that do not fill a last
-    global batch wait for another epoch's order.
+    (``limit_train_batches``) wastes no data and resumes as exactly as a full one. A global batch that begins with the
+    last items of an epoch is filled up with the first ones of the next: every item comes exactly once in each epoch.
 
     Args:
         dataset: Takes keys ``(epoch, index)``.
@@ -106,31 +106,28 @@ class _Order:
         self.num_items, self.batch_size, self.seed, self.process = num_items, batch_size, seed, process
         self.global_batch = batch_size * process.world_size
         self.epoch, self.consumed = 0, 0
+        self._permutations: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self.num_items // self.global_batch
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, end = self.epoch, self.consumed
-        order = self._permutation(epoch)
+        first = self.epoch * self.num_items + self.consumed + self.process.rank * self.batch_size
         for _ in range(len(self)):
-            before = epoch
-            epoch, end = self._after(epoch, end)
-            if epoch != before:
-                order = self._permutation(epoch)
-            first = end - self.global_batch + self.process.rank * self.batch_size
-            yield [(epoch, int(index)) for index in order[first : first + self.batch_size]]
+            yield [self._key(place) for place in range(first, first + self.batch_size)]
+            first += self.global_batch
 
     def advance(self) -> None:
-        self.epoch, self.consumed = self._after(self.epoch, self.consumed)
+        epochs, self.consumed = divmod(self.consumed + self.global_batch, self.num_items)
+        self.epoch += epochs
 
-    def _after(self, epoch: int, consumed: int) -> tuple[int, int]:
-        """The position one global batch later; a batch that does not fit belongs to the next epoch."""
-        end = consumed + self.global_batch
-        return (epoch, end) if end <= self.num_items else (epoch + 1, self.global_batch)
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
+    def _key(self, place: int) -> tuple[int, int]:
+        """The item at a place in the endless row of epochs."""
+        epoch, index = divmod(place, self.num_items)
+        if epoch not in self._permutations:
+            self._permutations = {e: order for e, order in self._permutations.items() if e == epoch - 1}
+            self._permutations[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
+        return epoch, int(self._permutations[epoch][index])
 
 
 class EvaluationLoader(Generic[Item, Batch]):

@@ -1,12 +1,66 @@
-"""Side-by-side measurements: medians of interleaved runs, so that a busy machine slows all alike."""
+"""Side-by-side measurements: medians of interleaved runs, so that a busy machine slows all alike.
 
+Times are taken in one process, turn by turn. Memory is the peak of a process of its own, over what its imports hold.
+"""
+
+import importlib.util
+import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+OURS = "moshi_zoo"
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Args:
+        what: with its unit.
+        who: package.
+        value: the median.
+        ratio: over the best peer's. Only in our rows.
+    """
+
+    what: str
+    who: str
+    value: float
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows, and what they were measured on.
+
+    Args:
+        device: name of the GPU, or ``cpu``.
+        threads: of the CPU.
+        setting: what the user chose.
+        versions: of the packages.
+        missing: peers that are not installed.
+        rows: the figures.
+    """
+
+    device: str
+    threads: int
+    setting: Mapping[str, str | float]
+    versions: Mapping[str, str]
+    missing: list[str]
+    rows: list[Row]
+
+    def as_json(self) -> str:
+        """The report as JSON text."""
+        return json.dumps(asdict(self), indent=2)
 
 
 @dataclass(frozen=True)
@@ -52,6 +106,68 @@ def time_side_by_side(
     return {name: Timing(statistics.median(t), min(t), runs) for name, t in times.items()}
 
 
+def rows(what: str, values: Mapping[str, float], *, best: Callable[[Iterable[float]], float]) -> list[Row]:
+    """A row for each package.
+
+    Args:
+        what: was measured, with its unit.
+        values: by package.
+        best: ``min`` where less is better, else ``max``.
+    """
+    peers = [value for name, value in values.items() if name != OURS]
+    ratio = values[OURS] / best(peers) if OURS in values and peers else None
+    return [Row(what, name, value, ratio if name == OURS else None) for name, value in values.items()]
+
+
+def report(
+    rows: list[Row],
+    *,
+    device: str,
+    setting: Mapping[str, str | float],
+    present: Iterable[str],
+    peers: Iterable[str],
+) -> Report:
+    """Put the rows together with what they were measured on.
+
+    Args:
+        rows: the figures.
+        device: ``cpu`` or ``cuda``.
+        setting: what the user chose.
+        present: peers that took part.
+        peers: all peers.
+    """
+    present = list(present)
+    return Report(
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        threads=torch.get_num_threads(),
+        setting=setting,
+        versions={name: _version(name) for name in ("torch", OURS, *present)},
+        missing=[name for name in peers if name not in present],
+        rows=rows,
+    )
+
+
+def is_installed(module: str) -> bool:
+    """Whether a package can be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def measured_in_a_process(module: str, *words: object) -> float:
+    """Run ``python -m module words... threads`` and return the number in its last line.
+
+    Raises:
+        RuntimeError: if it fails.
+    """
+    command = [sys.executable, "-m", module, *map(str, words), str(torch.get_num_threads())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
 def resident_memory(device: str) -> float:
     """What this process holds now, in MiB: on the GPU if the device is one."""
     return torch.cuda.memory_allocated() / 2**20 if device.startswith("cuda") else _status("VmRSS")
@@ -66,3 +182,10 @@ def peak_memory(device: str) -> float:
 def _status(field: str) -> float:
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[field].split()[0]) / 2**10
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,61 +1,36 @@
-"""Mimi's speed and memory at full size, beside PyPI ``moshi`` and ``transformers``: same weights, same run.
-
-Times are medians of interleaved rounds. Memory is the peak of a process of its own, over what its imports hold.
-"""
+"""Mimi's speed and memory at full size, beside PyPI ``moshi`` and ``transformers``: same weights, same run."""
 
 import importlib
-import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from moshi_zoo import registry
-from moshi_zoo.evaluation.bench import Timing, peak_memory, resident_memory, time_side_by_side
+from moshi_zoo.evaluation.bench import (
+    OURS,
+    Report,
+    Row,
+    Step,
+    Timing,
+    is_installed,
+    measured_in_a_process,
+    peak_memory,
+    report,
+    resident_memory,
+    rows,
+    time_side_by_side,
+)
 from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.zoo import mimi_format
 
-OURS = "moshi_zoo"
 PEERS = {"moshi": "moshi.models", "transformers": "transformers"}
 PRESET = "mimi-full"
 NUM_CODEBOOKS = 8
-
-Step = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement.
-
-    Args:
-        what: streaming, offline or memory.
-        who: package.
-        value: milliseconds, or MiB.
-        ratio: over the best peer's; below 1 is better. Only in our rows.
-    """
-
-    what: str
-    who: str
-    value: float
-    ratio: float | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """All rows, and what they were measured on."""
-
-    device: str
-    threads: int
-    seconds: float
-    versions: Mapping[str, str]
-    missing: list[str]
-    rows: list[Row]
 
 
 def bench_mimi(*, device: str, seconds: float, rounds: int, tell: Callable[[str], None]) -> Report:
@@ -67,40 +42,32 @@ def bench_mimi(*, device: str, seconds: float, rounds: int, tell: Callable[[str]
         rounds: measured rounds of streaming; offline takes a fifth of them.
         tell: is told what is going on.
     """
-    present = [name for name, module in PEERS.items() if _is_installed(module)]
+    present = [name for name, module in PEERS.items() if is_installed(module)]
     names = [OURS, *present]
     tell(f"building {PRESET} with random weights for {', '.join(names)}")
     codecs = _codecs(names, device)
     wait = torch.cuda.synchronize if device.startswith("cuda") else None
-    rows = []
+    found = []
     with torch.inference_mode(), ExitStack() as streams:
         tell("streaming: encode and decode a frame of 80 ms")
         steps = {name: step for name, codec in codecs.items() if (step := codec.streaming(streams, device))}
-        rows += _rows(
-            "streaming, ms per 80 ms frame", time_side_by_side(steps, runs=rounds, warmup=3, synchronize=wait)
-        )
+        times = time_side_by_side(steps, runs=rounds, warmup=3, synchronize=wait)
+        found += _time_rows("streaming, ms per 80 ms frame", times)
     with torch.inference_mode():
         tell(f"offline: encode and decode {seconds:g} s")
         passes = {name: codec.offline(seconds, device) for name, codec in codecs.items()}
         times = time_side_by_side(passes, runs=max(rounds // 5, 3), warmup=1, synchronize=wait)
-        rows += _rows(f"offline, ms per {seconds:g} s", times)
+        found += _time_rows(f"offline, ms per {seconds:g} s", times)
     del codecs, steps, passes
     for mode in ("streaming", "offline"):
         tell(f"peak memory, {mode}: a process for each")
         peaks = {
-            name: _memory_in_a_process(name, mode, device, seconds)
+            name: measured_in_a_process(__name__, name, mode, device, seconds)
             for name in names
             if (name, mode) != ("transformers", "streaming")
         }
-        rows += _rows(f"peak memory {mode}, MiB", {name: Timing(mib, mib, 1) for name, mib in peaks.items()})
-    return Report(
-        device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
-        threads=torch.get_num_threads(),
-        seconds=seconds,
-        versions={name: _version(name) for name in ("torch", *names)},
-        missing=[name for name in PEERS if name not in present],
-        rows=rows,
-    )
+        found += rows(f"peak memory {mode}, MiB", peaks, best=min)
+    return report(found, device=device, setting={"seconds": seconds}, present=present, peers=PEERS)
 
 
 class OurCodec:
@@ -193,14 +160,6 @@ def _transformers(device: str) -> Any:
     return transformers.MimiModel(transformers.MimiConfig()).eval().to(device)
 
 
-def _memory_in_a_process(name: str, mode: str, device: str, seconds: float) -> float:
-    words = [sys.executable, "-m", __name__, name, mode, device, str(seconds), str(torch.get_num_threads())]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"measuring the memory of {name} failed:\n{done.stderr}")
-    return float(json.loads(done.stdout.splitlines()[-1]))
-
-
 def _measure_memory(name: str, mode: str, device: str, seconds: float) -> float:
     """MiB over what the process holds after its imports; only meaningful in a process of its own."""
     make, codec_of = {
@@ -221,9 +180,8 @@ def _measure_memory(name: str, mode: str, device: str, seconds: float) -> float:
     return peak_memory(device) - before
 
 
-def _rows(what: str, times: Mapping[str, Timing]) -> list[Row]:
-    best = min((t.median for name, t in times.items() if name != OURS), default=None)
-    return [Row(what, name, t.median, t.median / best if best and name == OURS else None) for name, t in times.items()]
+def _time_rows(what: str, times: Mapping[str, Timing]) -> list[Row]:
+    return rows(what, {name: timing.median for name, timing in times.items()}, best=min)
 
 
 def _noise(num_frames: int, device: str) -> Tensor:
@@ -232,27 +190,6 @@ def _noise(num_frames: int, device: str) -> Tensor:
 
 def _frames(seconds: float) -> int:
     return max(round(seconds * 12.5), 1)
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def as_json(report: Report) -> str:
-    """The report as JSON text."""
-    return json.dumps(asdict(report), indent=2)
 
 
 if __name__ == "__main__":

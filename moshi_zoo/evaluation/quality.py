@@ -14,6 +14,7 @@ from moshi_zoo.metrics.codec import SISDR, STOI, ClipMean, MelDistance, STFTDist
 
 _LEAST_SAMPLES = 2048  # the longest transform of the spectral distances
 _PESQ_SECONDS = 0.25  # the standard's shortest clip
+_NO_PESQ = "the package `pesq` is not installed: it comes with the extra `eval`, or with pip install pesq"
 _NAN = float("nan")
 
 
@@ -42,7 +43,7 @@ class Quality:
         has_pesq = importlib.util.find_spec("pesq") is not None
         self.pesq = {Measure("pesq_wb", "PESQ wide band"): "wb", Measure("pesq_nb", "PESQ narrow band"): "nb"}
         self.pesq = self.pesq if has_pesq else {}
-        self.skipped = {} if has_pesq else {"pesq": "the package `pesq` is not installed: pip install pesq"}
+        self.skipped = {} if has_pesq else {"pesq": _NO_PESQ}
 
     def __call__(self, coded: CodedClip) -> dict[Measure, Value]:
         """All measures of one clip."""

@@ -36,6 +36,7 @@ class ZooConfig:
         parents: where the weights came from.
         licence: under which the weights may be used.
         data_sha256: of the manifest they were trained on; empty: unknown.
+        tokenizer_sha256: of ``tokenizer.model``; empty: the model speaks no text.
         version: of moshi_zoo.
     """
 
@@ -46,6 +47,7 @@ class ZooConfig:
     parents: tuple[Parent, ...] = ()
     licence: str = "unspecified"
     data_sha256: str = ""
+    tokenizer_sha256: str = ""
     version: str = field(default=__version__)
 
     @property

@@ -8,22 +8,24 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from moshi_zoo import registry
 from moshi_zoo.registry import Spec
-from moshi_zoo.zoo import mimi_format
+from moshi_zoo.tokenizer import FILE as TOKENIZER
+from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.zoo import helium_format, hf_folder, mimi_format
 from moshi_zoo.zoo.names import Tensors
 
 Format = Literal["kyutai", "hf"]
+ExportFormat = Literal["kyutai", "hf", "hf-llama"]
 
 
 def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-full") -> tuple[Spec, Tensors]:
     """Read upstream weights.
 
     Args:
-        source: a safetensors file, or a folder that holds one.
+        source: a safetensors file, or a folder that holds one (or, in Hugging Face's layout, several and their index).
         layout: ``kyutai`` or ``hf``.
         preset: whose sizes Kyutai's file has; it does not say. Hugging Face's config.json does.
 
@@ -34,30 +36,40 @@ def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-fu
         FileNotFoundError: if there is no such file or folder, or nothing to read in it.
         ValueError: if the file is of another kind.
     """
-    _check_layout(layout)
-    path = _weights_file(Path(source), layout)
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no readable safetensors file ({error})") from error
+    _check_layout(layout, get_args(Format))
+    source = Path(source)
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist: give a safetensors file, or a folder that holds one")
     if layout == "kyutai":
+        tensors = hf_folder.read_tensors(_kyutai_file(source))
         return registry.to_portable(registry.preset(preset)), mimi_format.from_kyutai(tensors)
-    config_file = path.parent / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file} is missing: Hugging Face's layout needs it beside the weights")
-    spec = mimi_format.spec_from_hf(json.loads(config_file.read_text()))
-    return spec, mimi_format.from_hf(tensors, spec["init_args"]["encoder_transformer"]["num_heads"])
+    config = hf_folder.read_config(source.parent if source.is_file() else source)
+    try:
+        return _from_hf(config, hf_folder.read_tensors(source))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
-def export_weights(spec: Spec, tensors: Tensors, layout: Format, out: str | Path) -> list[Path]:
+def tokenizer_beside(source: str | Path) -> Tokenizer | None:
+    """The tokenizer whose file lies beside weights, if one does."""
+    source = Path(source)
+    file = (source.parent if source.is_file() else source) / TOKENIZER
+    return Tokenizer.load(file) if file.is_file() else None
+
+
+def export_weights(
+    spec: Spec, tensors: Tensors, layout: ExportFormat, out: str | Path, *, tokenizer: Tokenizer | None = None
+) -> list[Path]:
     """Write a model for other projects.
 
     Args:
         spec: its portable spec.
         tensors: its plain tensors in our names.
         layout: ``kyutai`` writes a safetensors file (in ``out`` if that is a folder) whose metadata say the sizes;
-            ``hf`` a folder with config.json, ready for ``MimiModel.from_pretrained``.
+            ``hf`` a folder with config.json, ready for ``from_pretrained``; ``hf-llama`` the same for a text model that
+            programs shall take for a Llama, which more of them know than Helium.
         out: the path to write.
+        tokenizer: of a text model, to write into the folder.
 
     Returns:
         The files written.
@@ -65,49 +77,80 @@ def export_weights(spec: Spec, tensors: Tensors, layout: Format, out: str | Path
     Raises:
         ValueError: if the layout cannot hold this model.
     """
-    _check_layout(layout)
-    if spec["component"] != "mimi":
-        raise ValueError(f"a {spec['component']} cannot be exported yet; mimi can")
+    _check_layout(layout, get_args(ExportFormat))
+    known = {"mimi": ("kyutai", "hf"), "helium": ("hf", "hf-llama")}
+    component, out = spec["component"], Path(out)
+    if layout not in known.get(component, ()):
+        formats = "; ".join(f"a {name} as {' or '.join(layouts)}" for name, layouts in known.items())
+        raise ValueError(f"a {component} cannot be exported as {layout}. What can: {formats}")
     spec = registry.to_portable(registry.complete(registry.from_portable(spec)))
-    out = Path(out)
-    if layout == "kyutai":
+    if component == "helium":
+        written = _export_helium(spec, tensors, "llama" if layout == "hf-llama" else "helium", out, tokenizer)
+    elif layout == "kyutai":
         config = mimi_format.kyutai_config(spec)
         file = out if out.suffix == ".safetensors" else out / "mimi.safetensors"
-        _write(mimi_format.to_kyutai(tensors), file, {"mimi_config": json.dumps(config)})
-        return [file]
+        written = [_write(mimi_format.to_kyutai(tensors), file, {"mimi_config": json.dumps(config)})]
+    else:
+        written = _export_mimi_to_hf(spec, tensors, out)
+    return written
+
+
+def _from_hf(config: dict[str, Any], tensors: Tensors) -> tuple[Spec, Tensors]:
+    if config.get("model_type") == "mimi":
+        spec = mimi_format.spec_from_hf(config)
+        return spec, mimi_format.from_hf(tensors, spec["init_args"]["encoder_transformer"]["num_heads"])
+    if config.get("model_type") in get_args(helium_format.Family):
+        spec = helium_format.spec_from_hf(config)
+        return spec, helium_format.from_hf(tensors, spec, config["model_type"])
+    raise ValueError(f"config.json is of a {config.get('model_type')!r} model; mimi, helium and llama can be imported")
+
+
+def _export_helium(
+    spec: Spec, tensors: Tensors, family: helium_format.Family, out: Path, tokenizer: Tokenizer | None
+) -> list[Path]:
+    dtype = str(tensors["output.weight"].dtype).removeprefix("torch.")
+    config = {**helium_format.hf_config(spec, family, tokenizer), "dtype": dtype}
+    written = [
+        _write(helium_format.to_hf(tensors, spec, family), out / hf_folder.WEIGHTS, {"format": "pt"}),
+        _write_json(config, out / hf_folder.CONFIG),
+    ]
+    if tokenizer:
+        tokenizer.save(out / TOKENIZER)
+        written.append(out / TOKENIZER)
+    return written
+
+
+def _export_mimi_to_hf(spec: Spec, tensors: Tensors, out: Path) -> list[Path]:
     config = mimi_format.hf_config(spec)
     num_heads = spec["init_args"]["encoder_transformer"]["num_heads"]
-    _write(mimi_format.to_hf(tensors, num_heads), out / "model.safetensors", {"format": "pt"})
     features = {"feature_extractor_type": "EncodecFeatureExtractor", "feature_size": 1, "padding_side": "right"}
     features |= {"padding_value": 0.0, "return_attention_mask": True, "sampling_rate": config["sampling_rate"]}
     return [
-        out / "model.safetensors",
-        _write_json(config, out / "config.json"),
+        _write(mimi_format.to_hf(tensors, num_heads), out / hf_folder.WEIGHTS, {"format": "pt"}),
+        _write_json(config, out / hf_folder.CONFIG),
         _write_json(features, out / "preprocessor_config.json"),
     ]
 
 
-def _check_layout(layout: str) -> None:
-    if layout not in get_args(Format):
-        raise ValueError(registry.unknown("format", layout, get_args(Format)))
+def _check_layout(layout: str, known: tuple[str, ...]) -> None:
+    if layout not in known:
+        raise ValueError(registry.unknown("format", layout, known))
 
 
-def _weights_file(source: Path, layout: Format) -> Path:
+def _kyutai_file(source: Path) -> Path:
     if source.is_file():
         return source
-    if not source.is_dir():
-        raise FileNotFoundError(f"{source} does not exist: give a safetensors file, or a folder that holds one")
-    pattern = "tokenizer-*.safetensors" if layout == "kyutai" else "model.safetensors"
-    found = sorted(source.glob(pattern)) or sorted(source.glob("*.safetensors"))
+    found = sorted(source.glob("tokenizer-*.safetensors")) or sorted(source.glob("*.safetensors"))
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
         raise FileNotFoundError(f"{source} holds {len(found)} safetensors files ({names}): name the one to import")
     return found[0]
 
 
-def _write(tensors: Tensors, file: Path, metadata: dict[str, str]) -> None:
+def _write(tensors: Tensors, file: Path, metadata: dict[str, str]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, metadata)
+    return file
 
 
 def _write_json(value: dict[str, Any], file: Path) -> Path:

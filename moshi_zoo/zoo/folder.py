@@ -9,7 +9,6 @@ Folders come from strangers: reading one never unpickles, and makes registered c
 """
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,11 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from moshi_zoo import registry
+from moshi_zoo.tokenizer import FILE as TOKENIZER
+from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import config as config_file
 from moshi_zoo.zoo.card import model_card
 from moshi_zoo.zoo.config import Parent, ZooConfig, read_config, write_config
 
-WEIGHTS, TOKENIZER, CARD = "model.safetensors", "tokenizer.model", "README.md"
+WEIGHTS, CARD = "model.safetensors", "README.md"
 _NUM_SHOWN = 5  # problems listed in one message
 
 
@@ -37,7 +38,7 @@ def save(
     parents: Iterable[Parent] = (),
     licence: str = "unspecified",
     data_sha256: str = "",
-    tokenizer: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> ZooConfig:
     """Write a zoo folder; one that is there already is replaced as a whole, so readers never see half of it.
 
@@ -49,7 +50,7 @@ def save(
         parents: where the weights came from.
         licence: under which they may be used.
         data_sha256: of the manifest they were trained on.
-        tokenizer: a sentencepiece file to copy.
+        tokenizer: of the text that the model speaks.
 
     Raises:
         ValueError: if the result could not be loaded again, or the folder is something else than a zoo folder.
@@ -73,11 +74,12 @@ def save(
             parents=tuple(parents),
             licence=licence,
             data_sha256=data_sha256,
+            tokenizer_sha256=tokenizer.sha256 if tokenizer else "",
         )
         write_config(new, config)
         (new / CARD).write_text(model_card(folder.name, config, num_parameters(spec)))
         if tokenizer:
-            shutil.copyfile(tokenizer, new / TOKENIZER)
+            tokenizer.save(new / TOKENIZER)
         if folder.exists():
             folder.rename(Path(scratch) / "old")  # deleted with the scratch folder
         new.rename(folder)
@@ -125,14 +127,17 @@ def num_parameters(spec: registry.Spec) -> int:
 
 
 def verify(folder: Path) -> None:
-    """Compare the weights with the sha256 in the config.
+    """Compare weights and tokenizer with the sha256s in the config.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: if they differ, or are missing.
     """
-    expected, found = read_config(folder).sha256, _sha256(Path(folder) / WEIGHTS)
-    if found != expected:
-        raise ValueError(f"{folder}: {WEIGHTS} has sha256 {found[:12]}…, its config says {expected[:12]}…")
+    config = read_config(folder)
+    for name, expected in ((WEIGHTS, config.sha256), (TOKENIZER, config.tokenizer_sha256)):
+        path = Path(folder) / name
+        found = _sha256(path) if path.is_file() else "none"
+        if expected and found != expected:
+            raise ValueError(f"{folder}: {name} has sha256 {found[:12]}…, its config says {expected[:12]}…")
 
 
 def is_zoo_folder(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo.names import NameTable, Tensors
+from moshi_zoo.zoo.rotary_rows import to_halves, to_pairs
 
 OURS, KYUTAI, HF = 0, 1, 2
 
@@ -115,7 +116,7 @@ def from_hf(tensors: Mapping[str, Tensor], num_heads: int) -> Tensors:
     for name, queries in flat.items():
         if name.endswith(".q_proj.weight"):
             keys, values = (flat[name.replace("q_proj", f"{part}_proj")] for part in "kv")
-            rows = torch.cat([_to_pairs(queries, num_heads), _to_pairs(keys, num_heads), values])
+            rows = torch.cat([to_pairs(queries, num_heads), to_pairs(keys, num_heads), values])
             fused[name.replace("q_proj", "in_proj")] = rows
     return _flat_projections(_TABLE.rename(fused, HF, OURS))
 
@@ -127,7 +128,7 @@ def to_hf(tensors: Mapping[str, Tensor], num_heads: int) -> Tensors:
     for name, tensor in renamed.items():
         if name.endswith("self_attn.in_proj.weight"):
             queries, keys, values = tensor.chunk(3)
-            parts = {"q": _to_halves(queries, num_heads), "k": _to_halves(keys, num_heads), "v": values}
+            parts = {"q": to_halves(queries, num_heads), "k": to_halves(keys, num_heads), "v": values}
             split |= {name.replace("in_proj", f"{part}_proj"): rows.contiguous() for part, rows in parts.items()}
         else:
             split[name] = tensor
@@ -320,12 +321,3 @@ def _conv_projections(tensors: Mapping[str, Tensor]) -> Tensors:
 def _flatten_name(match: re.Match[str]) -> str:
     side, transformer, resample = match.groups()
     return f"{transformer or resample or side}."
-
-
-def _to_halves(rows: Tensor, num_heads: int) -> Tensor:
-    """Rows of queries or keys for rotating neighbouring pairs -> for rotating half vectors."""
-    return rows.unflatten(0, (num_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
-
-
-def _to_pairs(rows: Tensor, num_heads: int) -> Tensor:
-    return rows.unflatten(0, (num_heads, 2, -1)).transpose(1, 2).flatten(0, 2)

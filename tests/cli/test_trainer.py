@@ -21,7 +21,8 @@ def test_fit_leaves_a_run_folder_with_everything(recipe, moshi_zoo):
     assert "runs/toy/zoo" in out
     found = {str(p.relative_to("runs/toy")) for p in Path("runs/toy").rglob("*") if p.is_file()}
     zoo = {"zoo/config.yaml", "zoo/model.safetensors", "zoo/README.md"}
-    assert found == zoo | {"config.yaml", "metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt"}
+    checkpoints = {"checkpoints/last.ckpt", "checkpoints/best.ckpt"}
+    assert found == zoo | checkpoints | {"config.yaml", "metrics.csv", "curves.png"}
     assert {"step", "train/loss", "val/loss"} <= rows("runs/toy/metrics.csv")[0].keys()
 
 

@@ -30,15 +30,16 @@ def _take(iterator, count):
     return [next(iterator) for _ in range(count)]
 
 
-def test_an_epoch_has_every_item_at_most_once_in_a_new_order():
+def test_every_item_comes_exactly_once_in_each_epoch_in_a_new_order():
     loader = _train()
-    epochs = [[item for batch in loader for item in batch] for _ in range(3)]
+    assert len(loader) == 6  # batches of 3, of 20 items: two are left, and begin the next pass
+    items = [item for _ in range(4) for batch in loader for item in batch][:60]
+    epochs = [items[:20], items[20:40], items[40:]]
     for number, epoch in enumerate(epochs):
-        assert {n for n, _ in epoch} == {number}
-        assert len({index for _, index in epoch}) == len(loader) * 3 == 18
+        assert sorted(epoch) == [(number, index) for index in range(20)]
     assert [i for _, i in epochs[0]] != [i for _, i in epochs[1]] != sorted(i for _, i in epochs[1])
-    assert epochs[0] == [item for batch in _train() for item in batch]
-    assert epochs[0] != [item for batch in _train(seed=1) for item in batch]
+    assert items[:18] == [item for batch in _train() for item in batch]
+    assert items[:18] != [item for batch in _train(seed=1) for item in batch]
 
 
 def test_workers_change_neither_the_batches_nor_the_position():

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
+from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
 from moshi_zoo.zoo.config import Parent, read_config
 
@@ -89,11 +90,19 @@ def test_a_folder_that_is_no_zoo_folder_is_not_replaced(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_tokenizer_is_copied(tmp_path):
-    (tmp_path / "t").write_bytes(b"pieces")
+def test_a_tokenizer_travels_along(tmp_path):
+    tokenizer = Tokenizer.train(["one two three"], vocab_size=280, size="at most")
     tensors = registry.build("toy-tiny").state_dict()
-    folder.save(tmp_path / "x", SPEC, tensors, stage="test", tokenizer=tmp_path / "t")
-    assert (tmp_path / "x/tokenizer.model").read_bytes() == b"pieces"
+    config = folder.save(tmp_path / "x", SPEC, tensors, stage="test", tokenizer=tokenizer)
+    assert config == read_config(tmp_path / "x")
+    assert config.tokenizer_sha256 == Tokenizer.load(tmp_path / "x").sha256 == tokenizer.sha256
+    folder.verify(tmp_path / "x")
+    (tmp_path / "x/tokenizer.model").write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"tokenizer\.model has sha256"):
+        folder.verify(tmp_path / "x")
+    (tmp_path / "x/tokenizer.model").unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.model has sha256 none"):
+        folder.verify(tmp_path / "x")
 
 
 def test_weights_that_do_not_fit_are_listed(saved):

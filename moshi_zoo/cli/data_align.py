@@ -1,0 +1,70 @@
+"""``data align``: when each word and phoneme of recordings with known texts is said."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+if TYPE_CHECKING:
+    from moshi_zoo.data.manifest import Recording
+
+_FIELDS = ("duration", "split", "speaker", "text", "words", "kind", "phonemes")
+_SHOWN = 5  # of those that could not be aligned
+
+
+def align(source: str, *, out: Path) -> None:
+    """Find the times of words and phonemes in recordings whose texts are known (English; needs moshi_zoo[align]).
+
+    Writes a manifest of all recordings of the source: --data.source takes it, recipes/with/phonemes.yaml learns from
+    it, and `evaluate codec` compares its words and phonemes.
+
+    Args:
+        source: a folder with a manifest.jsonl, or the manifest; recordings without a text stay as they are.
+        out: the manifest to write; reasons of those that could not be aligned go to OUT.failed.jsonl.
+    """
+    from moshi_zoo.data.align import aligned
+    from moshi_zoo.data.manifest import find
+
+    recordings = find(source)
+    spoken = [recording for recording in recordings if recording.text]
+    if not spoken:
+        raise ValueError(f'{source}: no recording has a text; give a manifest.jsonl whose lines have "text"')
+    found: dict[Path, Recording] = {}
+    failed: list[dict[str, str]] = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        results = progress.track(aligned(spoken), total=len(spoken), description="aligning")
+        for recording, result in zip(spoken, results, strict=True):
+            if isinstance(result, ValueError):
+                failed.append({"path": str(recording.path), "reason": str(result)})
+            else:
+                found[recording.path] = result
+    if not found:
+        raise ValueError(f"none of {len(spoken)} texts could be aligned; the first: {failed[0]['reason']}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write(out, [_line(found.get(recording.path, recording), out.parent) for recording in recordings])
+    print(f"{out}: {len(recordings)} recordings, {len(found)} of {len(spoken)} texts aligned")
+    if failed:
+        report = out.with_name(out.name + ".failed.jsonl")
+        _write(report, failed)
+        print(*(f"  {failure['reason']}" for failure in failed[:_SHOWN]), sep="\n")
+        print(f"  all {len(failed)} are in {report}")
+
+
+def _line(recording: "Recording", folder: Path) -> dict[str, Any]:
+    path = recording.path.absolute()
+    home = folder.absolute()
+    known = {name: value for name in _FIELDS if (value := getattr(recording, name)) is not None}
+    return {"path": str(path.relative_to(home) if path.is_relative_to(home) else path), **known}
+
+
+def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+    """All at once: a manifest is whole, or not there."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as draft:
+        draft.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    os.chmod(draft.name, 0o644)  # noqa: PTH101 - the name is all there is
+    Path(draft.name).replace(path)
