@@ -4,7 +4,7 @@ A leaf like ``registry`` and ``tokenizer``: discriminators and teachers (modules
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 Scale = Literal["none", "sum", "energy"]
 Padding = Literal["none", "same", "centre"]
+
+_TINY = 1e-20  # under every magnitude whose square float32 can hold
 
 
 class STFT(nn.Module):
@@ -58,15 +60,11 @@ class STFT(nn.Module):
             flat = wav.float().reshape(-1, wav.shape[-1])
             if self.padding == "same":
                 flat = self._pad_to_whole_frames(flat)
-            spectrum = torch.stft(
-                flat,
-                self.n_fft,
-                hop_length=self.hop,
-                win_length=len(self.window),
-                window=self.window,
-                center=self.padding == "centre",
-                return_complex=True,
-            )
+            elif self.padding == "centre":
+                flat = F.pad(flat, (self.n_fft // 2, self.n_fft // 2), mode="reflect")
+            missing = self.n_fft - len(self.window)
+            window = F.pad(self.window, (missing // 2, missing - missing // 2))
+            spectrum = cast("Tensor", _Spectra.apply(flat, window, self.hop)).mT
         return spectrum.reshape(*wav.shape[:-1], *spectrum.shape[-2:])
 
     def _pad_to_whole_frames(self, wav: Tensor) -> Tensor:
@@ -121,9 +119,65 @@ class MelSpectrogram(nn.Module):
     def forward(self, wav: Tensor) -> Tensor:
         """``[..., S] -> [..., M, T]`` float32, M mel bands."""
         spectrum = self.stft(wav)
-        energy = spectrum.abs() if self.power == 1 else spectrum.real.square() + spectrum.imag.square()
+        energy = magnitude(spectrum) if self.power == 1 else spectrum.real.square() + spectrum.imag.square()
         with torch.autocast(wav.device.type, enabled=False):
             return (energy.mT @ self.filters).mT
+
+
+def magnitude(spectrum: Tensor) -> Tensor:
+    """Absolute values of complex numbers; several times as fast as ``abs`` and its gradient on a CPU."""
+    return cast("Tensor", _Magnitude.apply(spectrum))
+
+
+class _Spectra(torch.autograd.Function):
+    """Windowed frames of waveforms in the frequency domain: [N, S], window [n] -> [N, T, n / 2 + 1].
+
+    PyTorch's own gradient of a real transform is a complex one of twice the size; the real one that it could be takes
+    half the time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, wav: Tensor, window: Tensor, hop: int) -> Tensor:
+        ctx.save_for_backward(window)
+        ctx.hop, ctx.num_samples = hop, wav.shape[-1]
+        return torch.fft.rfft(wav.unfold(-1, len(window), hop) * window)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (window,) = ctx.saved_tensors
+        num_once = [0, -1] if len(window) % 2 == 0 else [0]
+        gradient = gradient.clone()
+        gradient[..., num_once] *= 2  # the inverse transform counts all other bins twice
+        frames = torch.fft.irfft(gradient, n=len(window), norm="forward") * (window / 2)
+        return _overlap_add(frames, ctx.hop, ctx.num_samples), None, None
+
+
+class _Magnitude(torch.autograd.Function):
+    """|z|, with the gradient z / |z|, and 0 at 0."""
+
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor) -> Tensor:
+        result = (spectrum.real.square() + spectrum.imag.square()).sqrt_()
+        ctx.save_for_backward(spectrum, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        spectrum, result = ctx.saved_tensors
+        factor = gradient / result.clamp(min=_TINY)
+        return torch.view_as_complex(torch.view_as_real(spectrum) * factor[..., None])
+
+
+def _overlap_add(frames: Tensor, hop: int, num_samples: int) -> Tensor:
+    """[N, T, n] -> [N, S]."""
+    N, T, n = frames.shape
+    parts = -(-n // hop)  # a frame reaches into this many hops
+    frames = F.pad(frames, (0, parts * hop - n))
+    y = frames.new_zeros(N, T + parts - 1, hop)
+    for part in range(parts):
+        y[:, part : part + T] += frames[..., part * hop : (part + 1) * hop]
+    y = y.flatten(1)[:, :num_samples]
+    return F.pad(y, (0, num_samples - y.shape[1]))  # samples after the last whole frame
 
 
 def mel_filterbank(num_bins: int, num_mels: int, sample_rate: int, min_hz: float, max_hz: float) -> Tensor:

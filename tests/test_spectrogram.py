@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from moshi_zoo.spectrogram import STFT, MelSpectrogram, mel_filterbank
+from moshi_zoo.spectrogram import STFT, MelSpectrogram, magnitude, mel_filterbank
 
 
 def test_a_sine_has_half_its_amplitude_at_every_size():
@@ -69,3 +69,25 @@ def test_built_on_the_meta_device_it_computes_its_constants_when_reset():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
     assert torch.equal(mel(wav), MelSpectrogram(24000, 256, 20)(wav))
+
+
+@pytest.mark.parametrize("padding", ["none", "centre"])
+@pytest.mark.parametrize(("n_fft", "hop", "window_length"), [(64, 16, 64), (64, 50, 40), (63, 17, 63)])
+def test_spectra_and_their_gradients_are_those_of_pytorch(padding, n_fft, hop, window_length):
+    stft = STFT(n_fft, hop=hop, window_length=window_length, padding=padding)
+    wav = torch.randn(2, 501, requires_grad=True)
+    center = padding == "centre"
+    expected = torch.stft(wav, n_fft, hop, window_length, stft.window, center=center, return_complex=True)
+    torch.testing.assert_close(stft(wav), expected)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((y * weights).real.sum(), wav)[0] for y in (stft(wav), expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_magnitudes_and_their_gradients_are_those_of_abs():
+    z = torch.randn(5, 7, dtype=torch.complex64)
+    z[0, 0], z[1, 1] = 0, 1e15j
+    z.requires_grad_()
+    torch.testing.assert_close(magnitude(z), z.abs())
+    gradients = [torch.autograd.grad((y * torch.arange(7)).sum(), z)[0] for y in (magnitude(z), z.abs())]
+    torch.testing.assert_close(*gradients)

@@ -34,12 +34,15 @@ class MimiOutput:
     Args:
         wav: [B, 1, S], the reconstruction.
         latent: [B, C, T], before the quantizer.
-        quantized: see :class:`QuantizerOutput`; None while the codebooks have not started.
+        semantic: [B, C, T], the first codebook's part of what is decoded, never bypassed: what distillation teaches.
+            Not quantized while no codebook has started.
+        quantized: see :class:`QuantizerOutput`; None while no codebook has started.
         seen: what each branch's codebooks learn from.
     """
 
     wav: Tensor
     latent: Tensor
+    semantic: Tensor
     quantized: QuantizerOutput | None = None
     seen: list[Tensor] | None = None
 
@@ -234,13 +237,15 @@ class Mimi(nn.Module):
             wav: see :meth:`encode`.
             num_codebooks: quantizer dropout; None: all.
             bypass: bool [B], items whose latent reaches the decoder unquantized (Moshi paper 3.3.3). A codec whose
-                codebooks have not started bypasses everything.
+                codebooks have not started bypasses everything; one in which some have uses these.
         """
         latent = self.encode_latent(wav)
-        if not self.quantizer.is_initialized:
-            return MimiOutput(self.decode_latent(self.quantizer.unquantized(latent)), latent)
-        quantized, seen = self.quantizer(latent, num_codebooks, bypass)
-        return MimiOutput(self.decode_latent(quantized.quantized), latent, quantized, seen)
+        num_started = self.quantizer.num_started
+        if not num_started:
+            wav = self.decode_latent(self.quantizer.unquantized(latent))
+            return MimiOutput(wav, latent, self.quantizer.branches[0].unquantized(latent))
+        quantized, seen = self.quantizer(latent, min(num_codebooks or self.num_codebooks, num_started), bypass)
+        return MimiOutput(self.decode_latent(quantized.quantized), latent, quantized.semantic, quantized, seen)
 
     def encode_latent(self, wav: Tensor, state: MimiEncoderState | None = None) -> Tensor:
         """Waveform [B, 1, S] -> latent before the quantizer [B, C, T]; as :meth:`encode`."""

@@ -15,6 +15,8 @@ from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.rope import rotate
 from moshi_zoo.modules.streaming import State
 
+_SHORT = 512  # slots; a chunk sees a ring of so few as a whole faster than it finds out which are in use
+
 
 @dataclass(kw_only=True)
 class KeyValueState(State):
@@ -42,25 +44,35 @@ class Window:
         angles: rotations of the chunk's positions.
         mask: bool [B, 1, T, keys], or None where plain causality says the same (flash kernels then run).
         slots: int64 [B, T], where the ring takes the chunk's keys; None without a state.
+        num_keys: how much of the ring there is to see; None: all.
     """
 
-    angles: tuple[Tensor, Tensor]
+    angles: Tensor
     mask: Tensor | None = None
     slots: Tensor | None = None
+    num_keys: int | None = None
 
     @classmethod
-    def offline(cls, positions: Tensor, context: int, angles: tuple[Tensor, Tensor]) -> "Window":
+    def offline(cls, positions: Tensor, context: int, angles: Tensor) -> "Window":
         """The chunk is all there is; positions [B, T]."""
         if positions.shape[1] <= context:
             return cls(angles)
         return cls(angles, _visible(positions, positions, context))
 
     @classmethod
-    def ring(cls, positions: Tensor, context: int, angles: tuple[Tensor, Tensor], capacity: int) -> "Window":
+    def ring(cls, positions: Tensor, context: int, angles: Tensor, capacity: int) -> "Window":
         """The chunk continues a stream whose last ``capacity`` positions are in a ring; positions [B, T]."""
-        newest = positions[:, -1:]
-        key_positions = newest - (newest - torch.arange(capacity, device=positions.device)) % capacity
-        return cls(angles, _visible(positions, key_positions, context), positions % capacity)
+        T, newest, slots = positions.shape[1], positions[:, -1:], positions % capacity
+        # A CPU can look at the positions and leave out the slots that no stream has reached. A GPU would have to be
+        # waited for, and its recorded steps have fixed shapes: there the mask does it.
+        on_cpu = positions.device.type == "cpu" and not torch.compiler.is_compiling()
+        looks = on_cpu and (T == 1 or capacity > _SHORT)
+        num_keys = min(int(newest.max()) + 1, capacity) if looks else capacity
+        if looks and num_keys == T <= context:  # all streams start here
+            return cls(angles, None, slots, num_keys)
+        key_positions = newest - (newest - torch.arange(num_keys, device=positions.device)) % capacity
+        mask = _visible(positions, key_positions, context)
+        return cls(angles, None if looks and mask.all() else mask, slots, num_keys)
 
 
 def _visible(queries: Tensor, keys: Tensor, context: int) -> Tensor:
@@ -74,32 +86,52 @@ class Attention(nn.Module):
     Args:
         dim: width.
         num_heads: heads of dim / num_heads channels.
+        num_kv_heads: heads of keys and values, each seen by num_heads / num_kv_heads heads of queries (grouped-query
+            attention, arXiv 2305.13245); None: as many as of queries.
+        linear: makes the products.
     """
 
-    def __init__(self, dim: int, *, num_heads: int):
+    def __init__(self, dim: int, *, num_heads: int, num_kv_heads: int | None = None, linear: type[Linear] = Linear):
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"dim ({dim}) must be divisible by num_heads ({num_heads})")
-        self.num_heads = num_heads
-        self.in_proj = Linear(dim, 3 * dim, bias=False)  # rows: queries, keys, values, each head by head
-        self.out_proj = Linear(dim, dim, bias=False)
+        if dim % num_heads or dim // num_heads % 2:
+            raise ValueError(
+                f"dim ({dim}) must be divisible by num_heads ({num_heads}), and heads must have an even width: "
+                "positions rotate pairs of channels"
+            )
+        self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
+        if num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads ({num_heads}) must be divisible by num_kv_heads ({num_kv_heads})")
+        self.head_dim = dim // num_heads
+        # rows: queries, keys, values, each head by head
+        self.in_proj = linear(dim, (num_heads + 2 * self.num_kv_heads) * self.head_dim, bias=False)
+        self.out_proj = linear(dim, dim, bias=False)
 
     def init_state(self, batch_size: int, capacity: int) -> KeyValueState:
         """An empty ring of ``capacity`` positions."""
-        shape = batch_size, self.num_heads, capacity, self.out_proj.in_features // self.num_heads
+        shape = batch_size, self.num_kv_heads, capacity, self.head_dim
         weight = self.out_proj.weight
-        return KeyValueState(keys=weight.new_zeros(shape), values=weight.new_zeros(shape))
+        # not weight.new_zeros: of a sharded weight, that is sharded
+        keys, values = (torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
+        return KeyValueState(keys=keys, values=values)
 
     def forward(self, x: Tensor, window: Window, state: KeyValueState | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
-        B, T, _ = x.shape
-        qkv = self.in_proj(x).view(B, T, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # [3, B, H, T, head_dim]
-        queries, keys = rotate(qkv[:2], window.angles)
-        values = qkv[2]
+        heads = self.in_proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H, T, head_dim]
+        turning, values = heads.split([self.num_heads + self.num_kv_heads, self.num_kv_heads], dim=1)
+        queries, keys = rotate(turning, window.angles).split([self.num_heads, self.num_kv_heads], dim=1)
         if state is not None:
             assert window.slots is not None
             keys, values = state.append(keys, values, window.slots)
-        y = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=window.mask, is_causal=window.mask is None and T > 1
-        )
+            keys, values = keys[:, :, : window.num_keys], values[:, :, : window.num_keys]
+        y = self._attend(queries, keys, values, window.mask)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # [B, H, T, head_dim] -> [B, T, D]
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        T, group = queries.shape[2], self.num_heads // self.num_kv_heads
+        attention = F.scaled_dot_product_attention
+        if mask is None or group == 1:
+            return attention(queries, keys, values, mask, is_causal=mask is None and T > 1, enable_gqa=group > 1)
+        # With a mask few kernels know groups: a group's queries stand one after another in time, and no key is copied.
+        queries = queries.unflatten(1, (-1, group)).flatten(2, 3)  # [B, kv heads, group T, head_dim]
+        y = attention(queries, keys, values, mask.repeat(1, 1, group, 1))
+        return y.unflatten(2, (group, T)).flatten(1, 2)

@@ -4,6 +4,8 @@ It holds ``embedding_sum`` and ``cluster_usage`` (moving sums of the vectors and
 ratio is the centroid. They get no gradient: training updates them in :meth:`Codebook.update`.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,12 +35,27 @@ class Codebook(nn.Module):
         self.register_buffer("initialized", torch.empty(1))
         self.reset_parameters()
         self._cache: tuple[tuple[int, ...], Tensor, Tensor] | None = None
+        self._started: tuple[tuple[int, ...], bool] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has versions of its own, and may lie where the original was before it moved to shared memory.
+        return {**self.__dict__, "_cache": None, "_started": None}
 
     def reset_parameters(self) -> None:
         """No entries yet: everything is quantized to zero."""
         nn.init.zeros_(self.embedding_sum)
         nn.init.ones_(self.cluster_usage)
         nn.init.zeros_(self.initialized)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has entries; the device is asked when that may have changed, not in every step."""
+        if self.initialized.is_inference():
+            return bool(self.initialized)
+        version = self.initialized._version, self.initialized.data_ptr()
+        if self._started is None or self._started[0] != version:
+            self._started = version, bool(self.initialized)
+        return self._started[1]
 
     def entries(self) -> tuple[Tensor, Tensor]:
         """Centroids [V, D] and half their squared norms [V], float32; remembered until a buffer changes."""

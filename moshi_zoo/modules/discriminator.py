@@ -176,6 +176,19 @@ class WeightNormConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
         weight_norm(self)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, F] -> [B, C', T, F']."""
+        step, T = int(self.dilation[0]), x.shape[2]
+        if x.is_cuda or step == 1:
+            return super().forward(x)
+        # Every step-th frame by itself, without dilation: the same sums in half the time on a CPU.
+        x = F.pad(x, (0, 0, 0, -T % step)).permute(0, 2, 3, 1)  # [B, T, F, C]
+        x = x.unflatten(1, (-1, step)).transpose(1, 2).flatten(0, 1)  # [B step, T / step, F, C]
+        padding = int(self.padding[0]) // step, int(self.padding[1])
+        y = F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, self.stride, padding)
+        y = y.permute(0, 2, 3, 1).unflatten(0, (-1, step)).transpose(1, 2).flatten(1, 2)  # [B, T, F', C']
+        return y.permute(0, 3, 1, 2)[:, :, :T]
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """PyTorch's default for convolutions, split into g and v."""

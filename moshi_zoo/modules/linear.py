@@ -13,11 +13,17 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     For very few rows on a CPU the same product is asked for as ``weight @ x.T``: the library's kernels for that shape
     read the weight once at memory speed, those for ``x @ weight.T`` take up to twice as long.
     """
-    num_rows = x.numel() // x.shape[-1]
-    if num_rows > _FEW or x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+    if torch.is_grad_enabled() or not x.is_cpu:
         return F.linear(x, weight, bias)
-    rows = x.reshape(num_rows, -1).contiguous()
-    y = (weight @ rows.t()).t().contiguous().view(*x.shape[:-1], -1)
+    num_rows = x.numel() // weight.shape[1]
+    if num_rows > _FEW or torch.is_autocast_enabled("cpu"):
+        return F.linear(x, weight, bias)
+    if num_rows == 1:
+        y = torch.mv(weight, x.reshape(-1)).view(*x.shape[:-1], -1)
+    elif weight.stride(0) == 1:  # stored by columns
+        return F.linear(x, weight, bias)
+    else:
+        y = (weight @ x.reshape(num_rows, -1).t()).t().contiguous().view(*x.shape[:-1], -1)
     return y if bias is None else y + bias
 
 
@@ -27,3 +33,16 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] -> [..., M]."""
         return linear(x, self.weight, self.bias)
+
+
+def store_by_columns(module: nn.Module) -> None:
+    """Let a CPU write text, one row at a time, up to a third faster: tall weights change places in memory.
+
+    A product with one row is over when its weight has been read. Tall weights (more rows than columns) are read at full
+    memory speed column by column, and at two thirds of it row by row, as they usually lie; wide ones the other way
+    round. Shapes and values stay. For inference: sharded training wants its weights as they were.
+    """
+    for layer in module.modules():
+        wide = isinstance(layer, Linear) and layer.out_features < layer.in_features
+        if isinstance(layer, Linear) and not wide and layer.weight.device.type in ("cpu", "meta"):
+            layer.weight.data = layer.weight.data.t().contiguous().t()

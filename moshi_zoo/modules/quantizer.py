@@ -8,6 +8,7 @@ what it is compared with.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import cast
 
 import torch
@@ -80,6 +81,26 @@ class ResidualVQ(nn.Module):
         output = QuantizerOutput(self._restore(mixed), codes, commitment_loss, self._restore(first))
         return output, residuals.detach()
 
+    def update(self, codes: Tensor, residuals: Tensor, start: int, generator: torch.Generator) -> None:
+        """Move some codebooks towards a batch.
+
+        Args:
+            codes: [B, k, T] of these codebooks.
+            residuals: what they saw, [k, B, T, D].
+            start: place of the first of them in the chain.
+            generator: chooses the vectors that replace dead entries.
+        """
+        k, B, T, D = residuals.shape
+        residuals = residuals.reshape(k, B * T, D)
+        indices = codes.transpose(0, 1).reshape(k, B * T)
+        size = self.codebooks[start].cluster_usage.numel()
+        counts = residuals.new_zeros(k, size).scatter_add_(1, indices, torch.ones_like(residuals[..., 0]))
+        sums = residuals.new_zeros(k, size, D).scatter_add_(1, indices[..., None].expand(-1, -1, D), residuals)
+        candidates = _pick_from_processes(residuals, size, generator)
+        counts, sums, candidates = _sum_over_processes(counts, sums, candidates)
+        for level, codebook in enumerate(self.codebooks[start : start + k]):
+            codebook.update(counts[level], sums[level], candidates[level])
+
     def unquantized(self, latent: Tensor) -> Tensor:
         """Both projections and nothing between: [B, C, T] -> [B, C, T]."""
         return self._restore(self._project(latent))
@@ -118,9 +139,14 @@ class Quantizer(nn.Module, ABC):
         return [codebook for branch in self.branches for codebook in branch.codebooks]
 
     @property
+    def num_started(self) -> int:
+        """How many codebooks, counted from the first, have entries."""
+        return len(list(takewhile(lambda codebook: codebook.is_started, self.codebooks)))
+
+    @property
     def is_initialized(self) -> bool:
         """Whether all codebooks have entries."""
-        return bool(torch.cat([codebook.initialized for codebook in self.codebooks]).all())
+        return self.num_started == self.num_codebooks
 
     def encode(self, latent: Tensor, num_codebooks: int | None = None) -> Tensor:
         """[B, C, T] -> codes [B, K, T]."""
@@ -166,7 +192,7 @@ class Quantizer(nn.Module, ABC):
 
     @torch.no_grad()
     def initialize(self, latents: Tensor, *, seed: int) -> None:
-        """Start all codebooks at once by k-means, level after level.
+        """Start all codebooks at once by k-means, level after level; those that have entries keep them.
 
         Args:
             latents: [N, C], the same on all processes.
@@ -176,33 +202,28 @@ class Quantizer(nn.Module, ABC):
             for branch in self.branches:
                 residual = branch.input_proj(latents.to(branch.input_proj.weight.dtype)).float()
                 for level, codebook in enumerate(branch.codebooks):
-                    codebook.initialize(residual, generator=torch.Generator().manual_seed(seed + level))
-                    _copy_from_first_process(codebook.embedding_sum, codebook.cluster_usage)
+                    if not codebook.is_started:
+                        codebook.initialize(residual, generator=torch.Generator().manual_seed(seed + level))
+                        _copy_from_first_process(codebook.embedding_sum, codebook.cluster_usage)
                     residual = residual - codebook.decode(codebook.encode(residual))
 
     @torch.no_grad()
-    def update(self, codes: Tensor, seen: list[Tensor], *, seed: int) -> None:
-        """Move the codebooks in use towards a training batch, equally on all processes.
+    def update(self, codes: Tensor, seen: list[Tensor], *, seed: int, num_kept: int = 0) -> None:
+        """Move the codebooks that have entries towards a training batch, equally on all processes.
 
         Args:
             codes: [B, K, T] of :meth:`forward`.
             seen: its second result.
             seed: of the choice of vectors that replace dead entries; the same on all processes.
+            num_kept: the first so many codebooks stay as they are.
         """
         generator = torch.Generator().manual_seed(seed)
-        start = 0
+        num_started, before = self.num_started, 0
         for branch, residuals in zip(self.branches, seen, strict=False):
-            K, B, T, D = residuals.shape
-            residuals = residuals.reshape(K, B * T, D)
-            indices = codes[:, start : start + K].transpose(0, 1).reshape(K, B * T)
-            size = branch.codebooks[0].cluster_usage.numel()
-            counts = residuals.new_zeros(K, size).scatter_add_(1, indices, torch.ones_like(residuals[..., 0]))
-            sums = residuals.new_zeros(K, size, D).scatter_add_(1, indices[..., None].expand(-1, -1, D), residuals)
-            candidates = _pick_from_processes(residuals, size, generator)
-            counts, sums, candidates = _sum_over_processes(counts, sums, candidates)
-            for level, codebook in enumerate(branch.codebooks[:K]):
-                codebook.update(counts[level], sums[level], candidates[level])
-            start += K
+            start, stop = (min(max(n - before, 0), len(residuals)) for n in (num_kept, num_started))
+            if start < stop:
+                branch.update(codes[:, before + start : before + stop], residuals[start:stop], start, generator)
+            before += len(residuals)
 
     @abstractmethod
     def _split(self, num_codebooks: int) -> list[int]:

@@ -4,19 +4,23 @@ import torch
 from torch import Tensor
 
 
-def rotary_angles(positions: Tensor, head_dim: int, max_period: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each position's rotations: [B, T] -> two of [B, 1, T, head_dim / 2], float32.
+def rotary_angles(positions: Tensor, head_dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Cosine and sine of each position's rotations: [B, T] -> float32 [B, 1, T, head_dim / 2, 2].
 
     Angles are formed in float64: after a day of 25 Hz frames a float32 angle is off by a tenth of a radian.
     """
     exact = torch.float32 if positions.device.type == "mps" else torch.float64
     pairs = torch.arange(0, head_dim, 2, device=positions.device, dtype=exact)
     angles = positions[:, None, :, None].to(exact) * max_period ** (-pairs / head_dim)
-    return angles.cos().float(), angles.sin().float()
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).float()
 
 
-def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
     """Rotate the pairs (x[2i], x[2i + 1]) of [..., B, H, T, head_dim]; computed in float32, returned in x's dtype."""
-    cos, sin = angles
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():  # the compiler fuses real arithmetic, and knows no complex numbers
+        (even, odd), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
+        rotated = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    else:  # one pass over memory, with the same bits
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
+    return rotated.flatten(-2).to(x.dtype)

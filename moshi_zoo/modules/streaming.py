@@ -58,7 +58,7 @@ class State:
     def _values(self) -> Iterator["Tensor | State"]:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "active" and value is not None:
+            if field.name != "active" and not isinstance(value, int | None):
                 yield from value if isinstance(value, list) else [value]
 
 

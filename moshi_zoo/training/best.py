@@ -9,7 +9,10 @@ from moshi_zoo.training.stage import Stage
 
 
 class Best:
-    """Follows the metric a stage calls its ``monitor``; a stage without one gets better with every validation."""
+    """Follows the metric a stage calls its ``monitor``; a stage without one gets better with every validation.
+
+    A stage of which a part does not work yet has no best.
+    """
 
     def __init__(self) -> None:
         self.value: float | None = None
@@ -20,6 +23,8 @@ class Best:
         Raises:
             ValueError: if the stage did not log what it monitors.
         """
+        if not stage.is_complete:
+            return False
         if stage.monitor is None:
             return True
         if stage.monitor not in trainer.callback_metrics:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from moshi_zoo.models.mimi import MimiOutput
 from moshi_zoo.modules.quantizer import Quantizer
+from moshi_zoo.training.codec_parts import KeptCodebooks
 
 
 class CodebookLearning:
@@ -17,26 +18,33 @@ class CodebookLearning:
     large batch.
 
     Args:
-        quantize_from: step from which the latents are quantized, at least 1: the codebooks start before it from the
-            latents of the last steps.
+        quantize_from: step from which the latents are quantized, at least 1: codebooks that have not started do so
+            before it, from the latents of the last steps.
         pool: latents to start from, at least (as far as there are).
         seed: of k-means and of the vectors that replace dead entries.
-        frozen: nothing is learnt.
+        keep: codebooks that stay as they are; ``started`` are those with entries when the run begins.
     """
 
-    def __init__(self, *, quantize_from: int, pool: int, seed: int, frozen: bool = False):
-        self.quantize_from, self.pool, self.seed, self.frozen = quantize_from, pool, seed, frozen
+    def __init__(self, *, quantize_from: int, pool: int, seed: int, keep: KeptCodebooks = "none"):
+        self.quantize_from, self.pool, self.seed, self.keep = quantize_from, pool, seed, keep
+        self.num_kept: int | None = None  # unknown before the run begins
         self._latents: list[Tensor] = []  # of the last steps of all processes, each [N, C]
-        self._new_latents: list[Tensor] = []  # of this step, as long as the codebooks have not started
+        self._new_latents: list[Tensor] = []  # of this step, as long as some codebook has not started
         self._seen: list[tuple[Tensor, list[Tensor]]] = []  # of this step, after that: codes, and what led to them
 
-    def see(self, output: MimiOutput) -> None:
+    def begin(self, quantizer: Quantizer) -> int:
+        """See which codebooks the run starts with; a resumed run knows. Returns how many will stay as they are."""
+        if self.num_kept is None:
+            self.num_kept = {"none": 0, "started": quantizer.num_started, "all": quantizer.num_codebooks}[self.keep]
+        return self.num_kept
+
+    def see(self, output: MimiOutput, quantizer: Quantizer) -> None:
         """Take in a batch."""
-        if self.frozen:
+        if self.keep == "all":
             return
         if output.quantized is not None and output.seen is not None:
             self._seen.append((output.quantized.codes, output.seen))
-        else:
+        if not quantizer.is_initialized:
             latents = output.latent.detach().transpose(1, 2).flatten(0, 1)  # [B, C, T] -> [N, C]
             self._new_latents.append(latents.float())
 
@@ -53,16 +61,15 @@ class CodebookLearning:
             step: number of the step just made.
             gather: stacks a tensor over processes, [N, C] -> [..., N, C].
         """
-        if self.frozen:
-            return
         if self._seen:
             codes, seen = zip(*self._seen, strict=True)
             quantizer.update(
                 torch.cat(codes),  # [B, K, T]
                 [torch.cat(branch, dim=1) for branch in zip(*seen, strict=True)],  # each [K, B, T, D]
                 seed=self.seed + step,
+                num_kept=self.begin(quantizer),
             )
-        else:
+        if self._new_latents:
             # Gathered step by step: in the order of one large batch, and all of them for process 0 to save.
             self._latents.append(torch.cat([gather(latents).flatten(0, -2) for latents in self._new_latents]))
             while sum(map(len, self._latents[1:])) >= self.pool:
@@ -72,12 +79,12 @@ class CodebookLearning:
         self.skip()
 
     def state_dict(self) -> dict[str, Any]:
-        """The latents so far."""
-        return {"latents": list(self._latents)}
+        """The latents so far, and the codebooks that stay."""
+        return {"latents": list(self._latents), "num_kept": self.num_kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them."""
-        self._latents = list(state["latents"])
+        self._latents, self.num_kept = list(state["latents"]), state["num_kept"]
 
     def _start(self, quantizer: Quantizer) -> None:
         device = self._latents[-1].device  # those from a checkpoint are on the CPU

@@ -7,18 +7,30 @@ from torch import nn
 
 from moshi_zoo.models.mimi import Mimi
 
-Trained = Literal["all", "decoder_and_quantizer", "decoder"]
+Trained = Literal["all", "decoder_and_quantizer", "decoder_and_new_codebooks", "decoder"]
+KeptCodebooks = Literal["none", "started", "all"]
 
 _ENCODER = ("encoder", "encoder_transformer", "downsample")
-_FROZEN = {"all": (), "decoder_and_quantizer": _ENCODER, "decoder": (*_ENCODER, "quantizer")}
+_FROZEN: dict[Trained, tuple[str, ...]] = {
+    "all": (),
+    "decoder_and_quantizer": _ENCODER,
+    "decoder_and_new_codebooks": (*_ENCODER, "quantizer"),
+    "decoder": (*_ENCODER, "quantizer"),
+}
+_KEPT_CODEBOOKS: dict[Trained, KeptCodebooks] = {"decoder_and_new_codebooks": "started", "decoder": "all"}
 
 
 def frozen_parts(train: Trained) -> tuple[str, ...]:
-    """Names of the codec's parts that stay as they are.
+    """Names of the codec's parts that no gradient moves.
 
-    Without the quantizer, codes of recordings stay what they were, to the bit.
+    With the quantizer among them, codes of recordings stay what they were, to the bit.
     """
     return _FROZEN[train]
+
+
+def kept_codebooks(train: Trained) -> KeptCodebooks:
+    """Which codebooks, that learn without gradients, stay as they are: those that have started before, or all."""
+    return _KEPT_CODEBOOKS.get(train, "none")
 
 
 def freeze(codec: Mimi, train: Trained) -> None:

@@ -11,7 +11,7 @@ from moshi_zoo.training.samples import log_audio, log_picture
 
 
 class CodecValidation(nn.Module):
-    """Measures reconstructions with all codebooks; without any, as long as they have not started.
+    """Measures reconstructions with all codebooks that have started; without any, as long as none has.
 
     Args:
         codec: which will be validated; it is given to each method again, since this module does not own it.
@@ -26,7 +26,7 @@ class CodecValidation(nn.Module):
         """Take in a batch [B, 1, S]; returns the reconstruction."""
         decoded, codes = _reconstruct(codec, wav)
         self.metrics.update(decoded, wav)
-        if codes is not None:
+        if codes is not None and codec.quantizer.is_initialized:
             self.codebook_use.update(codes)
         return decoded
 
@@ -60,13 +60,10 @@ def show_clips(stage: LightningModule, codec: Mimi, wav: Tensor, decoded: Tensor
         wav: recordings [B, 1, S].
         decoded: their reconstructions.
     """
-    quantized = codec.quantizer.is_initialized
-    semantic = _reconstruct(codec, wav, 1)[0] if quantized else None
+    used = codec.quantizer.num_started
+    semantic = _reconstruct(codec, wav, 1)[0] if used else None
     for i in range(len(wav)):
-        rows = {
-            "original": wav[i, 0],
-            f"{codec.num_codebooks} codebooks" if quantized else "unquantized": decoded[i, 0],
-        }
+        rows = {"original": wav[i, 0], f"{used} codebooks" if used else "unquantized": decoded[i, 0]}
         if semantic is not None:
             rows["1 codebook"] = semantic[i, 0]
         log_audio(stage, f"val/{i}_original", wav[i], codec.sample_rate)
@@ -76,8 +73,9 @@ def show_clips(stage: LightningModule, codec: Mimi, wav: Tensor, decoded: Tensor
 
 @torch.no_grad()
 def _reconstruct(codec: Mimi, wav: Tensor, num_codebooks: int | None = None) -> tuple[Tensor, Tensor | None]:
-    """The reconstruction, and its codes if there are any."""
-    if not codec.quantizer.is_initialized:
+    """The reconstruction, and its codes if any codebook has started."""
+    used = codec.quantizer.num_started
+    if not used:
         return codec(wav).wav[..., : wav.shape[-1]], None
-    codes = codec.encode(wav, num_codebooks)
+    codes = codec.encode(wav, num_codebooks or used)
     return codec.decode(codes)[..., : wav.shape[-1]], codes

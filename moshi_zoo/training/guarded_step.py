@@ -1,4 +1,4 @@
-"""An optimizer step that one broken clip cannot spoil, for stages with manual optimization."""
+"""An optimizer step that one broken batch cannot spoil, for stages with manual optimization."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-_PATIENCE = 20  # steps in a row: no clip's fault any more
+from moshi_zoo.training.sharding import whole
+
+_PATIENCE = 20  # steps in a row: no batch's fault any more
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class GuardedStep:
             ValueError: if no step could be made for a while.
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        norm = nn.utils.clip_grad_norm_(weights, self.clip)
+        norm = whole(nn.utils.clip_grad_norm_(weights, self.clip))
         is_made = bool(norm.isfinite())
         if is_made:
             optimizer.step()
@@ -58,7 +60,7 @@ class GuardedStep:
         if self._left_out == _PATIENCE:
             raise ValueError(
                 f"the gradients of the {self.name} were not finite {_PATIENCE} times in a row: lower its learning "
-                "rate, or look for broken recordings; --ckpt_path last goes on from the last checkpoint"
+                "rate, or look for broken data; --ckpt_path last goes on from the last checkpoint"
             )
         if not is_made:
             rank_zero_info(f"the gradients of the {self.name} are not finite: the step is left out")

@@ -1,6 +1,6 @@
 """Starts a stage with the weights of earlier ones."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,6 +9,7 @@ from torch import nn
 
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import folded_state_dict, load_folded
+from moshi_zoo.training.sharding import shared_out_like
 from moshi_zoo.training.stage import Stage
 from moshi_zoo.zoo import folder, uri
 from moshi_zoo.zoo.config import Parent, read_config
@@ -16,19 +17,21 @@ from moshi_zoo.zoo.config import Parent, read_config
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one source brought."""
+    """What one source brought; names of what it did not have, and need not have, are those of the net."""
 
     part: str
     source: str
     num_tensors: int
     num_parameters: int
+    missing: frozenset[str] = frozenset()
 
 
 class InitFrom(Callback):
     """Loads parts of the net from zoo folders before the first step; a resumed run has its weights already.
 
     All tensors of a part must come from its source, each with its shape. Nothing is passed over: what is missing, left
-    over or of another shape is an error.
+    over or of another shape is an error. Only what the stage adds to a model may be missing in it
+    (:meth:`Stage.may_start_new`), and is reported as new.
 
     Args:
         sources: submodule of the net (``net``: the whole) -> name, run or folder of a model.
@@ -46,19 +49,22 @@ class InitFrom(Callback):
     def _load(self, trainer: Trainer, stage: LightningModule) -> None:
         if not self.sources or trainer.ckpt_path is not None or not isinstance(stage, Stage):
             return
-        loaded = [load_part(stage.net, part, source) for part, source in self.sources.items()]
+        loaded = [load_part(stage.net, part, source, stage.may_start_new) for part, source in self.sources.items()]
         stage.parents = [parent_of(source) for source in dict.fromkeys(self.sources.values())]
         rank_zero_info(report(stage.net, loaded))
         self.sources = {}  # a fit validates too: once is enough
 
 
-def load_part(net: nn.Module, part: str, source: str) -> Loaded:
+def load_part(
+    net: nn.Module, part: str, source: str, may_start_new: Callable[[str], bool] = lambda name: False
+) -> Loaded:
     """Copy the weights of a zoo folder into a part of a network, in place.
 
     Args:
         net: the network.
         part: path of a submodule, or ``net`` for all of it.
         source: name, run or folder of a model.
+        may_start_new: whether a tensor of the network, by its name, may be missing there; it then stays as it is.
 
     Raises:
         ValueError: if there is no such part or model, or the weights do not fit it exactly.
@@ -69,11 +75,16 @@ def load_part(net: nn.Module, part: str, source: str) -> Loaded:
     path = uri.resolve(source)
     folder.verify(path)
     tensors = folder.read_weights(path)
+    prefix = "" if part == "net" else f"{part}."
+    own = folded_state_dict(parts[part])
+    tensors = {name: shared_out_like(tensor, own.get(name, tensor)) for name, tensor in tensors.items()}
+    new = {name: tensor for name, tensor in own.items() if name not in tensors and may_start_new(prefix + name)}
     try:
-        load_folded(parts[part], tensors)
+        load_folded(parts[part], tensors | new)
     except ValueError as error:
         raise ValueError(f"init_from: {source} does not fit {part}: {error}") from error
-    return Loaded(part, source, len(tensors), sum(t.numel() for t in tensors.values()))
+    missing = frozenset(prefix + name for name in new)
+    return Loaded(part, source, len(tensors), sum(t.numel() for t in tensors.values()), missing)
 
 
 def parent_of(source: str) -> Parent:
@@ -84,8 +95,14 @@ def parent_of(source: str) -> Parent:
 def report(net: nn.Module, loaded: list[Loaded]) -> str:
     """A small table: what came from where, and how much of the net stays as it was initialised."""
     rows = [(f"{x.part} <- {x.source}", x.num_tensors, x.num_parameters) for x in loaded]
-    touched = {key for key in folded_state_dict(net) for x in loaded if x.part == "net" or key.startswith(f"{x.part}.")}
-    new = {key: tensor for key, tensor in folded_state_dict(net).items() if key not in touched}
+    tensors = folded_state_dict(net)
+    brought = {
+        key
+        for key in tensors
+        for x in loaded
+        if (x.part == "net" or key.startswith(f"{x.part}.")) and key not in x.missing
+    }
+    new = {key: tensor for key, tensor in tensors.items() if key not in brought}
     rows.append(("new", len(new), sum(t.numel() for t in new.values())))
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(

@@ -17,6 +17,7 @@ from torch.optim import AdamW
 from moshi_zoo.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from moshi_zoo.losses.spectral import LogMelLoss, SpectralLoss
 from moshi_zoo.models.mimi import Mimi, MimiOutput
+from moshi_zoo.modules.codebook import Codebook
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
 from moshi_zoo.modules.discriminator import Discriminator
 from moshi_zoo.modules.teacher import Teacher
@@ -25,11 +26,11 @@ from moshi_zoo.training.codebook_learning import CodebookLearning
 from moshi_zoo.training.codec_alarms import CodecAlarms
 from moshi_zoo.training.codec_draws import CodecDraws
 from moshi_zoo.training.codec_objective import CodecLossWeights, CodecObjective
-from moshi_zoo.training.codec_parts import Trained, freeze, frozen_parts, parameter_groups
+from moshi_zoo.training.codec_parts import Trained, freeze, frozen_parts, kept_codebooks, parameter_groups
 from moshi_zoo.training.codec_validation import CodecValidation, show_clips
 from moshi_zoo.training.distillation import Distillation
 from moshi_zoo.training.guarded_step import GuardedStep
-from moshi_zoo.training.schedule import optimizer_steps, warmup_cosine
+from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
 from moshi_zoo.training.stage import Stage
 from moshi_zoo.training.verdict import verdict
 
@@ -48,7 +49,9 @@ class LitMimi(Stage):
         discriminator: judges recordings and reconstructions; None: reconstruction losses alone.
         teacher: what the semantic codebook shall know; None: no distillation.
         train: ``all`` of the codec; ``decoder_and_quantizer``: the encoder stays as it came (``init_from``);
-            ``decoder``: the quantizer stays, too, and codes of recordings are what they were.
+            ``decoder``: the quantizer stays, too, and codes of recordings are what they were;
+            ``decoder_and_new_codebooks``: the codec has more codebooks than it came with, and the codes of those it
+            came with are what they were.
         spectral_loss: the reconstruction loss, made for a sample rate.
         loss_weights: of all losses.
         gradients: ``balanced`` scales each waveform loss by the norm of its gradient; ``summed`` adds them plainly.
@@ -61,7 +64,8 @@ class LitMimi(Stage):
         accumulate: batches per optimizer step.
         weight_norm: train convolutions as direction and length; saved weights are plain all the same.
         quantize_from: step from which the latents are quantized, at least 1. Before it they pass through; then k-means
-            over the last batches starts all codebooks at once. A codec that comes with codebooks uses them at once.
+            over the last batches starts all codebooks at once. A codec that comes with codebooks uses them at once,
+            and starts what is new then.
         codebook_pool: latents to start the codebooks from, at least (as far as batches have come).
         discriminator_from: step from which the discriminator takes part.
         discriminator_probability: share of the steps in which it learns; under 1 it is held back when it gets too good.
@@ -126,8 +130,10 @@ class LitMimi(Stage):
                 f"after fade_reconstruction {list(fade_reconstruction)} nothing teaches the codec's output: give it a "
                 f"discriminator, with discriminator_from (which is {discriminator_from}) before the end of the fade"
             )
-        if train == "decoder" and teacher is not None and loss_weights.distillation:
-            raise ValueError("train is decoder: nothing of the semantic codebook changes; leave the teacher out (null)")
+        if "quantizer" in frozen_parts(train) and teacher is not None and loss_weights.distillation:
+            raise ValueError(
+                f"train is {train}: nothing of the semantic codebook changes; leave the teacher out (null)"
+            )
         self.train_parts: Trained = train
         self.make_discriminator, self.make_teacher, self.make_spectral_loss = discriminator, teacher, spectral_loss
         self.loss_weights = loss_weights
@@ -143,7 +149,7 @@ class LitMimi(Stage):
             discriminator_probability=discriminator_probability,
         )
         self.codebooks = CodebookLearning(
-            quantize_from=quantize_from, pool=codebook_pool, seed=seed, frozen="quantizer" in frozen_parts(train)
+            quantize_from=quantize_from, pool=codebook_pool, seed=seed, keep=kept_codebooks(train)
         )
         self.generator_step = GuardedStep("codec", clip=clip)
         self.adversary_step = GuardedStep("discriminator", clip=clip)
@@ -166,6 +172,11 @@ class LitMimi(Stage):
             width = net.downsample.out_channels
             self.distillation = Distillation(self.make_teacher(), width, sample_rate=net.sample_rate)
         self.validation = CodecValidation(net)
+
+    @property
+    def is_complete(self) -> bool:
+        """Unquantized, or with few codebooks, a codec may sound better than it ever will with those to come."""
+        return self.net.quantizer.is_initialized
 
     def configure_callbacks(self) -> list[Callback]:
         """Every run is watched."""
@@ -197,19 +208,23 @@ class LitMimi(Stage):
             totals.append(round((total - self.discriminator_from) * self.draws.discriminator_probability))
         shape = {"warmup_steps": self.warmup_steps, "final": self.final_lr}
         return optimizers, [
-            warmup_cosine(optimizer, total_steps=steps, **shape)
-            for optimizer, steps in zip(optimizers, totals, strict=True)
+            WarmupCosine(optimizer, steps, **shape) for optimizer, steps in zip(optimizers, totals, strict=True)
         ]
 
     def on_train_start(self) -> None:
         """Look whether there is what shall stay.
 
         Raises:
-            ValueError: if the quantizer is frozen and has no codebooks.
+            ValueError: if it is not, or if codebooks shall be added and none are new.
         """
-        if self.train_parts == "decoder" and not self.net.quantizer.is_initialized:
+        started, num_codebooks = self.net.quantizer.num_started, self.net.num_codebooks
+        kept = self.codebooks.begin(self.net.quantizer)
+        is_bare = self.train_parts != "all" and not (started or self.parents)
+        adds = self.train_parts == "decoder_and_new_codebooks"
+        if is_bare or kept > started or (adds and not 0 < kept < num_codebooks):
             raise ValueError(
-                "train is decoder, but the codec has no codebooks yet: start it with --init_from.net MODEL"
+                f"train is {self.train_parts}, but {started} of the codec's {num_codebooks} codebooks have been "
+                f"trained: start it with --init_from.net MODEL{' of a model with fewer of them' if adds else ''}"
             )
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
@@ -223,7 +238,7 @@ class LitMimi(Stage):
         step, wav = self.global_step, self._whole_frames(batch["wav"])
         place = place_of(batch_idx, self.trainer, accumulate=self.accumulate)
         output = self._forward(wav, step, place)
-        self.codebooks.see(output)
+        self.codebooks.see(output, self.net.quantizer)
         judge = self.discriminator if step >= self.discriminator_from else None
         logged: dict[str, Tensor] = {}
         if judge is not None and place.is_last:
@@ -272,21 +287,26 @@ class LitMimi(Stage):
             losses |= verdict(real, fake)
         if output.quantized is not None:
             losses["commitment"] = output.quantized.commitment_loss
-            if self.distillation is not None:
-                losses |= self.distillation(output.quantized.semantic, batch, self._mean_over_processes)
+        if self.distillation is not None:
+            losses |= self.distillation(output.semantic, batch, self._mean_over_processes)
         return losses
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Measure reconstructions with all codebooks; keep the first clips to hear and see."""
         wav, n = batch["wav"], self.num_samples
         decoded = self.validation.measure(self.net, wav)
-        if batch_idx == 0 and self.trainer.is_global_zero and not self.trainer.sanity_checking:
+        if n and batch_idx == 0 and self.trainer.is_global_zero and not self.trainer.sanity_checking:
             show_clips(self, self.net, wav[:n], decoded[:n])
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
         values = self.validation.finish(self, self.net)
         self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
+
+    def may_start_new(self, name: str) -> bool:
+        """Codebooks, where they are to be added to those of the codec to start from."""
+        owner, _, _ = name.rpartition(".")
+        return self.train_parts == "decoder_and_new_codebooks" and isinstance(self.net.get_submodule(owner), Codebook)
 
     def zoo_weights(self) -> dict[str, Tensor]:
         """Plain weights: weight norm folded."""

@@ -1,4 +1,4 @@
-"""Sounds and pictures of a run: files in ``samples/step-000123/``, and Weights & Biases when it is attached."""
+"""Sounds, pictures and texts of a run: files in ``samples/step-000123/``, and Weights & Biases when it is attached."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,24 @@ def log_picture(stage: LightningModule, name: str, image: "Image") -> None:
     image.save(path)
     for logger in _wandb_loggers(stage):
         logger.log_image(name, [image], step=stage.trainer.global_step)
+
+
+def log_texts(stage: LightningModule, name: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Keep a table of texts.
+
+    Args:
+        stage: in training or validation.
+        name: such as ``val/continuations``.
+        columns: what the texts of a row are.
+        rows: each with a text for every column.
+    """
+    path = _place(stage, name, ".txt")
+    if path is None:
+        return
+    texts = [(f"{i}: {column}", text) for i, row in enumerate(rows) for column, text in zip(columns, row, strict=True)]
+    path.write_text("\n".join(f"== {heading}\n{text}\n" for heading, text in texts), encoding="utf-8")
+    for logger in _wandb_loggers(stage):
+        logger.log_text(name, columns, rows, step=stage.trainer.global_step)
 
 
 def _place(stage: LightningModule, name: str, suffix: str) -> Path | None:

@@ -8,6 +8,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from moshi_zoo import registry
+from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.training.sharding import whole_state_dict
 from moshi_zoo.zoo.config import Parent
 
 
@@ -40,6 +42,11 @@ class Stage(LightningModule):
             self.net = self.make_net()
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all parts of the network work already; until then no validation counts as the best."""
+        return True
+
+    @property
     def spec(self) -> registry.Spec:
         """The portable ``{component, init_args}`` of the network.
 
@@ -54,9 +61,21 @@ class Stage(LightningModule):
             )
         return registry.to_portable(net)
 
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """That of the data module, if it deals in text; it travels with the weights."""
+        return getattr(getattr(self.trainer, "datamodule", None), "tokenizer", None)
+
+    def may_start_new(self, name: str) -> bool:
+        """Whether a weight of the net may be missing in the model that the net starts from (``init_from``).
+
+        By default none may. A stage that extends a model names what is new in it; that keeps its initial value.
+        """
+        return False
+
     def zoo_weights(self) -> dict[str, Tensor]:
         """The weights to publish: those of the network. Every process calls this; process 0 writes."""
-        return self.net.state_dict()
+        return whole_state_dict(self.net)
 
     def counting_optimizers(self) -> list[LightningOptimizer]:
         """The optimizers, of which only the first advances ``global_step``: one step is one batch.

@@ -45,7 +45,13 @@ class ZooWriter(Callback):
     def _write(self, trainer: Trainer, stage: Stage) -> None:
         tensors = stage.zoo_weights()  # in every process: sharded weights are gathered by all
         if trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / "zoo"
-            name = type(stage).__name__
-            folder.save(path, stage.spec, tensors, stage=name, parents=stage.parents, licence=self.licence)
+            folder.save(
+                Path(trainer.default_root_dir) / "zoo",
+                stage.spec,
+                tensors,
+                stage=type(stage).__name__,
+                parents=stage.parents,
+                licence=self.licence,
+                tokenizer=stage.tokenizer,
+            )
         self._written = True

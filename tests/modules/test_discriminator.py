@@ -1,10 +1,11 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
 from moshi_zoo import registry
 from moshi_zoo.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
-from moshi_zoo.modules.discriminator import Discriminator, MultiScaleSTFTDiscriminator
+from moshi_zoo.modules.discriminator import Discriminator, MultiScaleSTFTDiscriminator, WeightNormConv2d
 
 
 @pytest.fixture
@@ -107,3 +108,13 @@ def test_built_on_the_meta_device_it_starts_fresh_when_reset(tiny):
     wav = torch.randn(1, 1, 4800)
     a, b = tiny(wav).maps[0][-1], other(wav).maps[0][-1]
     assert 0.2 < (b.std() / a.std()).item() < 5
+
+
+@pytest.mark.parametrize(("step", "frames"), [(1, 9), (2, 9), (4, 9), (4, 8)])
+def test_a_dilated_convolution_frame_by_frame_is_the_plain_one(step, frames):
+    conv = WeightNormConv2d(3, 5, (3, 9), stride=(1, 2), dilation=(step, 1), padding=(step, 4))
+    x = torch.randn(2, 3, frames, 20, requires_grad=True)
+    plain = F.conv2d(x, conv.weight, conv.bias, (1, 2), (step, 4), (step, 1))
+    torch.testing.assert_close(conv(x), plain)
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (conv(x), plain)]
+    torch.testing.assert_close(*gradients)

@@ -40,6 +40,16 @@ def test_changed_entries_are_noticed():
     torch.testing.assert_close(book.decode(torch.tensor([1])), 6 * before)
 
 
+def test_a_copy_remembers_no_entries_of_the_original():
+    book = Codebook(4, 2)
+    book.initialize(torch.randn(20, 2), generator=seeded(), iterations=2)
+    assert book.is_started
+    book.entries()
+    made = copy.deepcopy(book)
+    assert (made._cache, made._started) == (None, None)
+    torch.testing.assert_close(made.entries(), book.entries())
+
+
 def test_one_update_is_the_closed_form():
     book = Codebook(3, 2, decay=0.9, dead_below=0.0)
     book.embedding_sum.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]]))
@@ -79,6 +89,46 @@ def test_residuals_shrink_level_by_level():
     _, (_, acoustic) = rvq(torch.randn(8, 16, 40))
     norms = acoustic.square().mean(dim=(1, 2, 3))
     assert (norms[1:] < norms[:-1]).all()
+
+
+def extended(num_codebooks):
+    """A quantizer with the codebooks of another one, and some that have not started."""
+    old, new = quantizer(), SplitRVQ(16, num_codebooks=num_codebooks, codebook_size=32, codebook_dim=8)
+    new.load_state_dict(new.state_dict() | old.state_dict())
+    return old, new
+
+
+def test_codebooks_that_have_entries_keep_them_when_others_start():
+    old, new = extended(7)
+    latent = torch.randn(8, 16, 40)
+    assert (new.num_started, new.is_initialized) == (5, False)
+    new.initialize(latent.transpose(1, 2).flatten(0, 1), seed=1)
+    assert new.is_initialized
+    assert torch.equal(new.encode(latent)[:, :5], old.encode(latent))
+    norms = new(latent)[1][1].square().mean(dim=(1, 2, 3))
+    assert (norms[1:] < norms[:-1]).all()
+
+
+def test_codebooks_that_have_not_started_do_not_learn_and_add_nothing():
+    old, new = extended(7)
+    latent = torch.randn(8, 16, 40)
+    output, seen = new(latent, 5)
+    torch.testing.assert_close(output.quantized, old(latent)[0].quantized)
+    new.update(output.codes, seen, seed=0)
+    output, seen = old(latent)
+    old.update(output.codes, seen, seed=0)
+    assert all(torch.equal(tensor, new.state_dict()[name]) for name, tensor in old.state_dict().items())
+    assert not any(book.embedding_sum.any() for book in new.codebooks[5:])
+
+
+@pytest.mark.parametrize("num_kept", [1, 3, 5])
+def test_the_first_codebooks_can_be_kept(num_kept):
+    rvq = quantizer()
+    before = [book.embedding_sum.clone() for book in rvq.codebooks]
+    output, seen = rvq(torch.randn(8, 16, 40))
+    rvq.update(output.codes, seen, seed=0, num_kept=num_kept)
+    moved = [not torch.equal(a, book.embedding_sum) for a, book in zip(before, rvq.codebooks, strict=True)]
+    assert moved == [False] * num_kept + [True] * (5 - num_kept)
 
 
 def test_kmeans_finds_separate_clusters_and_counts_them():

@@ -7,9 +7,9 @@ import pytest
 from moshi_zoo.training.best import Best
 
 
-def improvements(values, *, monitor="val/loss", mode="min"):
+def improvements(values, *, monitor="val/loss", mode="min", is_complete=True):
     best = Best()
-    stage = SimpleNamespace(monitor=monitor, monitor_mode=mode)
+    stage = SimpleNamespace(monitor=monitor, monitor_mode=mode, is_complete=is_complete)
     strategy = SimpleNamespace(broadcast=lambda value: value)
     trainers = [SimpleNamespace(callback_metrics={"val/loss": value}, strategy=strategy) for value in values]
     return [best.improved(trainer, stage) for trainer in trainers]
@@ -26,6 +26,10 @@ def test_a_value_that_is_no_number_is_not_the_best():
 
 def test_without_a_monitor_the_latest_is_the_best():
     assert improvements([1.0, 2.0], monitor=None) == [True, True]
+
+
+def test_a_net_of_which_parts_do_not_work_yet_has_no_best():
+    assert improvements([2.0, 1.0], is_complete=False) == [False, False]
 
 
 def test_a_metric_that_nobody_logged_is_an_error():

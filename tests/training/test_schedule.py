@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.optim import SGD
 
-from moshi_zoo.training.schedule import optimizer_steps, warmup_cosine
+from moshi_zoo.training.schedule import WarmupCosine, WarmupStableDecay, optimizer_steps
 
 
-def rates(count, **settings):
+def rates(count, make=WarmupCosine, **settings):
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule = warmup_cosine(optimizer, **settings)
+    schedule = make(optimizer, **settings)
     found = []
     for _ in range(count):
         found.append(optimizer.param_groups[0]["lr"])
@@ -32,9 +32,24 @@ def test_the_end_is_held_in_a_run_that_was_prolonged():
     assert rates(9, warmup_steps=0, total_steps=4, final=0.5)[4:] == pytest.approx([1.0] * 5)
 
 
+@pytest.mark.parametrize("make", [WarmupCosine, WarmupStableDecay])
 @pytest.mark.parametrize("total_steps", [0, -7, 3])
-def test_the_peak_is_held_without_an_end_after_the_warm_up(total_steps):
-    assert rates(9, warmup_steps=3, total_steps=total_steps, final=0.1)[2:] == pytest.approx([2.0] * 7)
+def test_the_peak_is_held_without_an_end_after_the_warm_up(total_steps, make):
+    assert rates(9, make, warmup_steps=3, total_steps=total_steps, final=0.1)[2:] == pytest.approx([2.0] * 7)
+
+
+def test_a_stable_rate_decays_in_a_line_in_the_last_share_of_the_run():
+    found = rates(23, WarmupStableDecay, warmup_steps=2, total_steps=20, decay_share=0.25, final=0.1)
+    assert found[:2] == pytest.approx([1.0, 2.0])
+    assert found[2:16] == pytest.approx([2.0] * 14)
+    assert found[15:21] == pytest.approx([2.0, 1.64, 1.28, 0.92, 0.56, 0.2])
+    assert found[20:] == pytest.approx([0.2] * 3)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_decay_of_no_steps_or_more_than_the_run_is_refused(share):
+    with pytest.raises(ValueError, match="decay_share"):
+        rates(1, WarmupStableDecay, total_steps=9, decay_share=share)
 
 
 @pytest.mark.parametrize(
