@@ -16,7 +16,9 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 OVERLAYS = sorted(path for folder in ("with", "ablations") for path in (RECIPES / folder).rglob("*.yaml"))
 STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS))
 NANO = RECIPES / "nano/mimi.yaml"
+NANO_TEXT = RECIPES / "nano/helium.yaml"
 CPU = RECIPES / "with/cpu.yaml"
+FOR_LANGUAGE_MODELS = ("checkpointing", "compile", "ddp", "fsdp")
 
 
 def name(path):
@@ -53,8 +55,9 @@ def test_a_recipe_makes_its_stage_and_data(path):
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name)
 def test_an_overlay_goes_onto_the_nano_recipe(path):
-    plain = trainer.run(["--config", str(NANO)]).recipe
-    made = trainer.run(["--config", str(NANO), "--config", str(path)])
+    nano = NANO_TEXT if path.stem in FOR_LANGUAGE_MODELS else NANO
+    plain = trainer.run(["--config", str(nano)]).recipe
+    made = trainer.run(["--config", str(nano), "--config", str(path)])
     if path != CPU:  # which the nano recipe has already
         assert made.recipe != plain
 
@@ -74,3 +77,16 @@ def test_the_nano_codec_learns_a_few_steps_from_a_folder_and_codes_a_file(tmp_pa
     assert main(["encode", "speech/0.wav", "--model", "codec", "--out", "0.safetensors"]) == 0
     assert main(["decode", "0.safetensors", "--model", "runs/debug", "--out", "0.wav"]) == 0
     assert soundfile.info("0.wav").frames == 24_000
+
+
+def test_the_nano_language_model_learns_a_few_steps_from_a_text_and_goes_on_with_a_sentence(monkeypatch, capsys):
+    monkeypatch.setenv("MOSHI_ZOO_CACHE", "cache")
+    Path("text").mkdir()
+    Path("text/a.txt").write_text("\n".join(f"The number after {i} is {i + 1}." for i in range(900)))
+    small = ["--data.source", "text", "--data.batch_size", "2", "--data.seq_len", "32", "--model.sample_tokens", "4"]
+    words = ["fit", "--config", NANO_TEXT, "--config", RECIPES / "with/debug.yaml", "--config", CPU, *small]
+    assert main([str(w) for w in words]) == 0, capsys.readouterr().err
+    assert list(Path("runs/debug/samples").rglob("*.txt"))
+    capsys.readouterr()
+    assert main(["generate", "--model", "runs/debug", "--prompt", "The number", "--max-tokens", "4"]) == 0
+    assert capsys.readouterr().out.startswith("The number")

@@ -1,6 +1,7 @@
 """The verb that continues texts."""
 
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_a_text_appears_as_it_is_written(monkeypatch, tokenizer):
 
     seen = []
     verb._write_along("a", tokens(), verb._Spelling(tokenizer.encode("a"), tokenizer))
-    assert all(len(early) < len(late) for early, late in zip(seen, seen[1:], strict=False))
+    assert all(len(early) < len(late) for early, late in itertools.pairwise(seen))
     assert written.getvalue() == "a lazy dog\n"
 
 

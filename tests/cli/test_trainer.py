@@ -155,7 +155,7 @@ WRONG = {
     "unknown net option": (["--config", "toy.yaml", "--model.net.dimm", "3"], "model.net: no option of Toy is called"),
     "unknown data option": (["--config", "toy.yaml", "--data.batch", "3"], "did you mean batch_size?"),
     "wrong type": (["--config", "toy.yaml", "--model.net.dim", "a"], "model.net.dim: 'a' is not int"),
-    "unknown class": (["--config", "toy.yaml", "--data", "ToyDatta"], "did you mean ToyData?"),
+    "unknown class": (["--config", "toy.yaml", "--data", "ToyDatta"], "ToyData"),
     "unknown accelerator": (["--config", "toy.yaml", "--trainer.accelerator", "gup"], "gup"),
     "unknown source": (["--config", "toy.yaml", "--init_from.net", "nope"], "no model is called 'nope'"),
     "name out of runs": (["--config", "toy.yaml", "--run_name", "../x"], "inside runs/"),

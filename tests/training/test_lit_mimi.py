@@ -283,6 +283,14 @@ def test_distillation_brings_the_semantic_codebook_nearer_to_the_teacher():
     assert all(weight.grad is None for weight in made.net.decoder.parameters())
 
 
+def test_the_teacher_teaches_before_the_codebooks_start():
+    made = stage(teacher=partial(registry.build, "mfcc-teacher-nano"), loss_weights=TAUGHT, quantize_from=100)
+    untaught = made.distillation.projection.weight.clone()
+    rows = fit(made, 3).rows
+    assert all("train/distillation" in row and "train/commitment" not in row for row in rows)
+    assert not torch.equal(made.distillation.projection.weight, untaught)
+
+
 def test_published_weights_are_plain_and_sound_the_same(tmp_path):
     made = stage(quantize_from=1)
     fit(made, 2)
