@@ -1,0 +1,113 @@
+"""Text continuation: a batch of prompts of any lengths, token by token."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from moshi_zoo.models.helium import Helium
+from moshi_zoo.models.sampling import Sampler, uniform_rows
+from moshi_zoo.modules.transformer import TransformerState
+
+_CHUNK = 256  # tokens of the prompts that are read at once
+
+
+def generate(
+    model: Helium,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int | Sequence[int] = 0,
+    eos: int | None = None,
+) -> Iterator[list[int | None]]:
+    """Continue prompts, a token of each at a time.
+
+    Args:
+        model: the language model.
+        prompts: token ids of each text; at least one a text (such as bos).
+        max_tokens: how many to add at most.
+        temperature: see :class:`Sampler`; 0 takes the likeliest token.
+        top_k: see there.
+        top_p: see there.
+        seed: of each text; one number gives all texts the same. A continuation depends on nothing else, so that it
+            comes out the same alone or in a batch.
+        eos: the token that ends a text; it is not given out.
+
+    Returns:
+        The steps: the next token of each text, None for those that have ended. They stop when all have.
+
+    Raises:
+        ValueError: if a prompt is empty or has a token the model does not know, or an option is out of range.
+    """
+    _check(model, prompts, max_tokens)
+    seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one each, or one for all")
+    return _steps(model, prompts, Sampler(temperature, top_k, top_p), uniform_rows(seeds, max_tokens), eos)
+
+
+def continuations(steps: Iterator[list[int | None]], num_prompts: int) -> list[list[int]]:
+    """The whole continuations, from the steps of :func:`generate`."""
+    texts: list[list[int]] = [[] for _ in range(num_prompts)]
+    for step in steps:
+        for text, token in zip(texts, step, strict=True):
+            if token is not None:
+                text.append(token)
+    return texts
+
+
+@torch.inference_mode()
+def _steps(
+    model: Helium, prompts: Sequence[Sequence[int]], sampler: Sampler, chance: Tensor, eos: int | None
+) -> Iterator[list[int | None]]:
+    max_tokens, longest = chance.shape[1], max(map(len, prompts))
+    chance = chance.to(model.output.weight.device)  # [B, max_tokens]
+    state = model.init_state(len(prompts), min(longest, _CHUNK), max_positions=longest + max_tokens)
+    hidden = _read(model, prompts, state)
+    ended = [False] * len(prompts)
+    for step in range(max_tokens):
+        tokens = sampler(model.output(hidden), chance[:, step])  # [B]
+        values = tokens.tolist()
+        ended = [was or token == eos for was, token in zip(ended, values, strict=True)]
+        if all(ended):
+            return
+        yield [None if over else token for over, token in zip(ended, values, strict=True)]
+        if step + 1 < max_tokens:
+            hidden = model.hidden(tokens[:, None], state)[:, 0]
+
+
+def _read(model: Helium, prompts: Sequence[Sequence[int]], state: TransformerState) -> Tensor:
+    """Feed the prompts; returns the output at the last token of each, [B, D]."""
+    device = model.output.weight.device
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    tokens = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.int64)
+    for row, prompt in zip(tokens, prompts, strict=True):
+        row[: len(prompt)] = torch.tensor(prompt)
+    last, stop = [], 0
+    for chunk in tokens.to(device).split(_CHUNK, dim=1):
+        start, stop = stop, stop + chunk.shape[1]
+        hidden = model.hidden(chunk, state)  # [B, T, D]
+        # What a short prompt was filled up with never happened: its stream goes on from its own end, over all that.
+        state.position.copy_(lengths.clamp(max=stop))
+        index = (lengths - 1 - start).clamp(0, stop - start - 1)
+        last.append(hidden[torch.arange(len(prompts), device=device), index])
+    chunk_of_last = (lengths - 1) // _CHUNK
+    return torch.stack(last)[chunk_of_last, torch.arange(len(prompts), device=device)]
+
+
+def _check(model: Helium, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens ({max_tokens}) must be at least 1")
+    if not prompts:
+        raise ValueError("no prompts to continue")
+    for index, prompt in enumerate(prompts):
+        if not prompt:
+            raise ValueError(f"prompt {index} is empty: begin it with the tokenizer's bos")
+        if strange := [token for token in prompt if not 0 <= token < model.vocab_size]:
+            raise ValueError(
+                f"prompt {index} has the token {strange[0]}, but this model's vocabulary has {model.vocab_size}: "
+                "use the tokenizer that it was trained with"
+            )
