@@ -2,6 +2,9 @@
 
 from moshi_zoo.cli.data_align import align
 from moshi_zoo.cli.data_clean import clean
+from moshi_zoo.cli.data_encode import encode
+from moshi_zoo.cli.data_inspect import inspect
+from moshi_zoo.cli.data_synth import synth
 
-TOOLS = {"align": align, "clean": clean}
+TOOLS = {"align": align, "clean": clean, "encode": encode, "inspect": inspect, "synth": synth}
 """What to do with data -> how."""

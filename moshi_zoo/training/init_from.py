@@ -9,6 +9,7 @@ from torch import nn
 
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import folded_state_dict, load_folded
+from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.sharding import shared_out_like
 from moshi_zoo.training.stage import Stage
 from moshi_zoo.zoo import folder, uri
@@ -49,6 +50,8 @@ class InitFrom(Callback):
     def _load(self, trainer: Trainer, stage: LightningModule) -> None:
         if not self.sources or trainer.ckpt_path is not None or not isinstance(stage, Stage):
             return
+        for source in self.sources.values():
+            check_tokenizer(source, stage.tokenizer)
         loaded = [load_part(stage.net, part, source, stage.may_start_new) for part, source in self.sources.items()]
         stage.parents = [parent_of(source) for source in dict.fromkeys(self.sources.values())]
         rank_zero_info(report(stage.net, loaded))
@@ -85,6 +88,24 @@ def load_part(
         raise ValueError(f"init_from: {source} does not fit {part}: {error}") from error
     missing = frozenset(prefix + name for name in new)
     return Loaded(part, source, len(tensors), sum(t.numel() for t in tensors.values()), missing)
+
+
+def check_tokenizer(source: str, tokenizer: Tokenizer | None) -> None:
+    """See that the data are written in the pieces that a model has learnt.
+
+    Args:
+        source: name, run or folder of the model.
+        tokenizer: of the data.
+
+    Raises:
+        ValueError: if both have one, and they differ: to the model, the text would be gibberish.
+    """
+    theirs = read_config(uri.resolve(source)).tokenizer_sha256
+    if tokenizer is not None and theirs and theirs != tokenizer.sha256:
+        raise ValueError(
+            f"init_from: {source} has learnt with another tokenizer (sha256 {theirs[:8]}) than that of the data "
+            f"({tokenizer.sha256[:8]}): give the data the model's, --data.tokenizer {uri.resolve(source)}"
+        )
 
 
 def parent_of(source: str) -> Parent:

@@ -9,7 +9,8 @@ from torch import nn
 import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
-from moshi_zoo.training.init_from import load_part, report
+from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.training.init_from import check_tokenizer, load_part, report
 from moshi_zoo.zoo import folder
 
 
@@ -78,3 +79,14 @@ def test_weights_that_are_not_those_of_the_config_are_an_error():
     path.write_bytes(path.read_bytes()[:-4] + b"\x01" * 4)
     with pytest.raises(ValueError, match="sha256"):
         load_part(registry.build("toy-tiny"), "net", "source")
+
+
+def test_data_in_other_pieces_than_the_models_are_refused():
+    one, other = (Tokenizer.train([text] * 20, vocab_size=300, size="at most") for text in ("red boats sail", "I sing"))
+    spec = registry.to_portable(registry.preset("toy-tiny"))
+    folder.save(Path("checkpoints/speaks"), spec, registry.build("toy-tiny").state_dict(), stage="a", tokenizer=one)
+    check_tokenizer("speaks", one)
+    check_tokenizer("speaks", None)
+    check_tokenizer("source", other)  # a codec speaks no text
+    with pytest.raises(ValueError, match=rf"{one.sha256[:8]}.*{other.sha256[:8]}.*--data\.tokenizer .*speaks"):
+        check_tokenizer("speaks", other)
