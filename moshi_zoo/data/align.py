@@ -92,7 +92,7 @@ class Aligner:
 
 def spoken_form(word: str) -> str:
     """A word as dictionaries have it: lower case, apostrophes and hyphens inside kept, other marks dropped."""
-    return "".join(c for c in word.lower().replace("’", "'") if c.isalnum() or c in "'-").strip("'-")
+    return "".join(c for c in word.lower().replace("\u2019", "'") if c.isalnum() or c in "'-").strip("'-")
 
 
 def aligned(recordings: Iterable[Recording]) -> Iterator[Recording | ValueError]:

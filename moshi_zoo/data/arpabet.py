@@ -1,11 +1,12 @@
 """English phonemes in ARPAbet, the notation of pronouncing dictionaries and of :mod:`moshi_zoo.data.align`.
 
-espeak writes many more symbols, some for the same sound in another place. In one notation, what is learnt from synthetic
-speech holds for recordings.
+espeak writes many more symbols, some for the same sound in another place. In one notation, what is learnt from
+synthetic speech holds for recordings.
 """
 
-PHONEMES = tuple(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
+PHONEMES = (
+    *("AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH"),
+    *("K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH"),
 )
 """All 39, without marks of stress."""
 

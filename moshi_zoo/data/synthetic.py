@@ -53,7 +53,8 @@ def prepare(minutes: float = 40.0, *, seed: int = 0, cache: Path | None = None) 
         cache: Where to keep it. None: ``$MOSHI_ZOO_CACHE``, else ``~/.cache/moshi_zoo``.
 
     Returns:
-        Its ``manifest.jsonl``, with ``path, duration, split, speaker, text, words, phonemes`` a line; phonemes in ARPAbet.
+        Its ``manifest.jsonl``, with ``path, duration, split, speaker, text, words, phonemes`` a line; phonemes in
+        ARPAbet.
 
     Raises:
         ValueError: if espeak-ng is not installed.

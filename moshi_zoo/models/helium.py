@@ -31,32 +31,32 @@ def _preset(vocab_size: int, dim: int, *, hidden_dim: int | None = None, **size:
     return {"vocab_size": vocab_size, "dim": dim, "transformer": size}
 
 
-@register(
-    "helium",
-    presets={
-        # every branch in under 200 k parameters, for tests
-        "tiny": _preset(256, 64, num_layers=2, num_heads=4, num_kv_heads=2, context=32),
-        # minutes of training on two cores
-        "nano": _preset(1024, 192, num_layers=6, num_heads=6, context=256),
-        # 100 M, deep and thin, with a third of the key and value heads: best at this size (MobileLLM, arXiv 2402.14905)
-        "base": _preset(16_000, 576, num_layers=24, num_heads=9, num_kv_heads=3, context=2048),
-        # kyutai/helium-1-preview-2b
-        "1-preview-2b": _preset(48_000, 2560, num_layers=24, num_heads=20, context=4096, max_period=100_000.0),
-        # kyutai/helium-1-2b
-        "1-2b": _preset(
-            64_000,
-            2048,
-            num_layers=28,
-            num_heads=16,
-            num_kv_heads=8,
-            hidden_dim=8192,
-            context=4096,
-            max_period=20_000.0,
-        ),
-        # Moshi's own text model, never released alone; its transformer is Moshi's temporal one
-        "7b": _preset(32_000, 4096, num_layers=32, num_heads=32, context=4096),
-    },
-)
+PRESETS = {
+    # every branch in under 200 k parameters, for tests
+    "tiny": _preset(256, 64, num_layers=2, num_heads=4, num_kv_heads=2, context=32),
+    # minutes of training on two cores
+    "nano": _preset(1024, 128, num_layers=4, num_heads=4, context=256),
+    # 100 M, deep and thin, with a third of the key and value heads: best at this size (MobileLLM, arXiv 2402.14905)
+    "base": _preset(16_000, 576, num_layers=24, num_heads=9, num_kv_heads=3, context=2048),
+    # kyutai/helium-1-preview-2b
+    "1-preview-2b": _preset(48_000, 2560, num_layers=24, num_heads=20, context=4096, max_period=100_000.0),
+    # kyutai/helium-1-2b
+    "1-2b": _preset(
+        64_000,
+        2048,
+        num_layers=28,
+        num_heads=16,
+        num_kv_heads=8,
+        hidden_dim=8192,
+        context=4096,
+        max_period=20_000.0,
+    ),
+    # Moshi's own text model, never released alone; its transformer is Moshi's temporal one
+    "7b": _preset(32_000, 4096, num_layers=32, num_heads=32, context=4096),
+}
+
+
+@register("helium", presets=PRESETS)
 class Helium(nn.Module):
     """The language model.
 

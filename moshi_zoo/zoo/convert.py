@@ -1,7 +1,7 @@
 """Weights from and to other projects' layouts: ``import_weights`` and ``export_weights``, by component.
 
-Kyutai's layout is one safetensors file without a configuration, so importing it needs the preset it belongs to; Hugging
-Face's is a folder with ``config.json``.
+Kyutai's layout is one safetensors file. A Moshi may have its sizes in a config.json beside it; else importing it needs
+the preset it belongs to. Hugging Face's is a folder with ``config.json``.
 """
 
 import json
@@ -14,7 +14,7 @@ from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.tokenizer import FILE as TOKENIZER
 from moshi_zoo.tokenizer import Tokenizer
-from moshi_zoo.zoo import helium_format, hf_folder, mimi_format
+from moshi_zoo.zoo import helium_format, hf_folder, mimi_format, moshi_config, moshi_format
 from moshi_zoo.zoo.names import Tensors
 
 Format = Literal["kyutai", "hf"]
@@ -27,7 +27,7 @@ def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-fu
     Args:
         source: a safetensors file, or a folder that holds one (or, in Hugging Face's layout, several and their index).
         layout: ``kyutai`` or ``hf``.
-        preset: whose sizes Kyutai's file has; it does not say. Hugging Face's config.json does.
+        preset: whose sizes Kyutai's file has, where no config.json beside it says them: Mimi's never does.
 
     Returns:
         The model's portable spec, and its tensors in our names.
@@ -41,7 +41,10 @@ def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-fu
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist: give a safetensors file, or a folder that holds one")
     if layout == "kyutai":
-        tensors = hf_folder.read_tensors(_kyutai_file(source))
+        file = _kyutai_file(source)
+        tensors = hf_folder.read_tensors(file)
+        if moshi_format.is_moshi(tensors):
+            return _from_kyutais_moshi(file, tensors, preset)
         return registry.to_portable(registry.preset(preset)), mimi_format.from_kyutai(tensors)
     config = hf_folder.read_config(source.parent if source.is_file() else source)
     try:
@@ -65,7 +68,8 @@ def export_weights(
     Args:
         spec: its portable spec.
         tensors: its plain tensors in our names.
-        layout: ``kyutai`` writes a safetensors file (in ``out`` if that is a folder) whose metadata say the sizes;
+        layout: ``kyutai`` writes a safetensors file (in ``out`` if that is a folder) whose metadata say the sizes, or
+            for a Moshi config.json beside it;
             ``hf`` a folder with config.json, ready for ``from_pretrained``; ``hf-llama`` the same for a text model that
             programs shall take for a Llama, which more of them know than Helium.
         out: the path to write.
@@ -78,7 +82,7 @@ def export_weights(
         ValueError: if the layout cannot hold this model.
     """
     _check_layout(layout, get_args(ExportFormat))
-    known = {"mimi": ("kyutai", "hf"), "helium": ("hf", "hf-llama")}
+    known = {"mimi": ("kyutai", "hf"), "helium": ("hf", "hf-llama"), "moshi": ("kyutai",)}
     component, out = spec["component"], Path(out)
     if layout not in known.get(component, ()):
         formats = "; ".join(f"a {name} as {' or '.join(layouts)}" for name, layouts in known.items())
@@ -86,6 +90,8 @@ def export_weights(
     spec = registry.to_portable(registry.complete(registry.from_portable(spec)))
     if component == "helium":
         written = _export_helium(spec, tensors, "llama" if layout == "hf-llama" else "helium", out, tokenizer)
+    elif component == "moshi":
+        written = _export_moshi(spec, tensors, out, tokenizer)
     elif layout == "kyutai":
         config = mimi_format.kyutai_config(spec)
         file = out if out.suffix == ".safetensors" else out / "mimi.safetensors"
@@ -103,6 +109,28 @@ def _from_hf(config: dict[str, Any], tensors: Tensors) -> tuple[Spec, Tensors]:
         spec = helium_format.spec_from_hf(config)
         return spec, helium_format.from_hf(tensors, spec, config["model_type"])
     raise ValueError(f"config.json is of a {config.get('model_type')!r} model; mimi, helium and llama can be imported")
+
+
+def _from_kyutais_moshi(file: Path, tensors: Tensors, preset: str) -> tuple[Spec, Tensors]:
+    if (file.parent / hf_folder.CONFIG).is_file():
+        spec = moshi_config.spec_from_kyutai(hf_folder.read_config(file.parent))
+    else:
+        spec = registry.to_portable(registry.preset(preset if preset.startswith("moshi-") else "moshi-7b"))
+    try:
+        return spec, moshi_format.from_kyutai(tensors, spec)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _export_moshi(spec: Spec, tensors: Tensors, out: Path, tokenizer: Tokenizer | None) -> list[Path]:
+    file = out if out.suffix == ".safetensors" else out / hf_folder.WEIGHTS
+    config = {**moshi_config.kyutai_config(spec), "moshi_name": file.name}
+    written = [_write(moshi_format.to_kyutai(tensors, spec), file, {"format": "pt"})]
+    if tokenizer:
+        config["tokenizer_name"] = TOKENIZER
+        tokenizer.save(file.parent / TOKENIZER)
+        written.append(file.parent / TOKENIZER)
+    return [*written, _write_json(config, file.parent / hf_folder.CONFIG)]
 
 
 def _export_helium(
