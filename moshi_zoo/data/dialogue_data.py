@@ -1,0 +1,298 @@
+"""Dialogues for Moshi: the data module that turns stores of codes into batches of 17 rows."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from moshi_zoo.data.alignments import mixture
+from moshi_zoo.data.code_store import CodecIdentity, CodeStore
+from moshi_zoo.data.dialogue_windows import (
+    DialogueWindow,
+    FixedDialogueWindows,
+    Place,
+    RandomDialogueWindows,
+    Rows,
+    TextOf,
+    collate,
+)
+from moshi_zoo.data.loader import EvaluationLoader, Process, TrainLoader
+from moshi_zoo.data.text_row import Crowded, TextRowBuilder, WordTokens
+from moshi_zoo.tokenizer import Tokenizer
+
+Batch = dict[str, Tensor]
+
+_LEAST_BATCHES = 8  # an epoch of a very small store goes over it several times
+
+
+class DialogueData(LightningDataModule):
+    """Windows of dialogues: ``{codes [B, R, T] int64, index [B] int64, text_delay_s [B] float32}``.
+
+    Row 0 is Moshi's text, then come the rows of Moshi's codes and those of the user's, 17 in all; -1 where there is
+    nothing: behind the end of a dialogue, in the text of one whose words are not known, for the user in recordings with
+    one channel. Rows are not delayed: that is the model's. Training windows lie anywhere in dialogues that are longer
+    than a window; validation windows are their beginnings. Words become text anew in each epoch.
+
+    Args:
+        source: A store made by `data encode`. Several with their shares of the training windows:
+            ``{calls: 0.7, synthetic: 0.3}``, or ``calls:0.7,synthetic:0.3``.
+        tokenizer: A SentencePiece file, or a zoo folder: that of the net's Helium.
+        vocab_size: Text tokens that the net knows.
+        num_own_codebooks: Codebooks of Moshi's voice that the net knows; stores may have more.
+        num_user_codebooks: Codebooks of the user's; 0: the user is left out.
+        codebook_size: Codes of each that the net knows.
+        num_frames: T.
+        batch_size: Windows of a batch, per process.
+        valid_source: A store to validate on. None: the dialogues that the stores mark as ``valid``; where there are
+            none, some are held out, by a hash of their path.
+        validation_share: Share of the dialogues to hold out then.
+        validation_items: The most dialogues to validate on.
+        text_delay_s: How much earlier than the speech the text is: a range, drawn from for each window. The paper's
+            pre-training takes [-0.6, 0.6]; speech recognition something below 0, text-to-speech above.
+        text_of: Whose words become text.
+        crowded: What becomes of words that come too fast for their tokens.
+        word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.
+        num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.
+        seed: Of the order, the windows, and the delays.
+
+    Attributes:
+        tokenizer: Of the text, once the data are set up.
+        codec: That made the codes.
+
+    Raises:
+        ValueError: from ``setup`` if there are no dialogues, or stores, tokenizer and net do not go together.
+    """
+
+    def __init__(
+        self,
+        source: str | dict[str, float],
+        tokenizer: str,
+        vocab_size: int = 1024,
+        num_own_codebooks: int = 8,
+        num_user_codebooks: int = 8,
+        codebook_size: int = 2048,
+        num_frames: int = 250,
+        batch_size: int = 8,
+        valid_source: str | None = None,
+        validation_share: float = 0.05,
+        validation_items: int = 32,
+        text_delay_s: tuple[float, float] = (0.0, 0.0),
+        text_of: TextOf = "moshi",
+        crowded: Crowded = "shift",
+        word_boundary: Literal["space", "none"] = "space",
+        num_workers: int = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        _require(num_own_codebooks >= 1, "num_own_codebooks", num_own_codebooks, "1 or more")
+        _require(num_user_codebooks >= 0, "num_user_codebooks", num_user_codebooks, "0 or more")
+        _require(num_frames >= 1, "num_frames", num_frames, "1 or more")
+        _require(batch_size >= 1, "batch_size", batch_size, "1 or more")
+        _require(0 < validation_share <= 0.5, "validation_share", validation_share, "above 0 and up to 0.5")
+        _require(validation_items >= 1, "validation_items", validation_items, "1 or more")
+        ordered = len(text_delay_s) == 2 and text_delay_s[0] <= text_delay_s[1]
+        _require(ordered, "text_delay_s", text_delay_s, "a range such as [-0.6, 0.6]")
+        _require(seed >= 0, "seed", seed, "0 or more")
+        self.sources, self.valid_source = mixture(source), valid_source
+        self.tokenizer_path, self.vocab_size = tokenizer, vocab_size
+        self.num_own_codebooks, self.num_user_codebooks = num_own_codebooks, num_user_codebooks
+        self.codebook_size, self.num_frames, self.batch_size = codebook_size, num_frames, batch_size
+        self.validation_share, self.validation_items = validation_share, validation_items
+        self.text_delay_s = (text_delay_s[0], text_delay_s[1])
+        self.text_of: TextOf = text_of
+        self.crowded: Crowded = crowded
+        self.word_boundary: Literal["space", "none"] = word_boundary
+        self.num_workers, self.seed = num_workers, seed
+        self.tokenizer: Tokenizer | None = None
+        self.codec: CodecIdentity | None = None
+        self._rows: Rows | None = None
+        self._training: list[list[Place]] = []
+        self._valid: list[Place] = []
+        self._test: list[Place] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the stores; hold some dialogues out."""
+        if self._rows is not None:
+            return
+        stores = {source: CodeStore(source) for source in self.sources}
+        every = {**stores, **({self.valid_source: CodeStore(self.valid_source)} if self.valid_source else {})}
+        self.codec = codec = _the_codec(every)
+        wanted = max(self.num_own_codebooks, self.num_user_codebooks)
+        if wanted > codec.num_codebooks or codec.codebook_size > self.codebook_size:
+            raise ValueError(
+                f"the net has {wanted} codebooks of {self.codebook_size} for a speaker, {next(iter(every))} has "
+                f"{codec.num_codebooks} of {codec.codebook_size}: encode with another codec, or take another net"
+            )
+        self.tokenizer = tokenizer = Tokenizer.load(self.tokenizer_path)
+        if tokenizer.vocab_size > self.vocab_size:
+            raise ValueError(
+                f"the tokenizer {self.tokenizer_path} has {tokenizer.vocab_size} pieces, but the net knows only "
+                f"{self.vocab_size}: take the tokenizer of the net's Helium"
+            )
+        self._divide(stores, every)
+        builder = TextRowBuilder(
+            frame_rate=codec.frame_rate, pad=tokenizer.pad, epad=tokenizer.epad, crowded=self.crowded
+        )
+        tokens = WordTokens(tokenizer, boundary=self.word_boundary)
+        self._rows = Rows(
+            builder,
+            tokens,
+            num_own_codebooks=self.num_own_codebooks,
+            num_user_codebooks=self.num_user_codebooks,
+            text_of=self.text_of,
+        )
+        frames = sum(place.num_frames for places in self._training for place in places)
+        rank_zero_info(
+            f"{', '.join(self.sources)}: {sum(map(len, self._training))} dialogues "
+            f"({frames / codec.frame_rate / 60:.1f} min) to train, "
+            f"{len(self._valid)} to validate, codes of {codec.name}"
+        )
+
+    def train_dataloader(self) -> TrainLoader[DialogueWindow, Batch]:
+        """Random windows, resumable."""
+        rows = self._ready()
+        for source, places in zip(self.sources, self._training, strict=True):
+            _require(len(places) > 0, "source", source, "a store with dialogues to train on: all are valid or test")
+        lengths = [max(place.num_frames, self.num_frames) for places in self._training for place in places]
+        least = _LEAST_BATCHES * self.batch_size * self._process.world_size
+        num_items = max(round(sum(lengths) / self.num_frames), least)
+        dataset = RandomDialogueWindows(
+            self._training,
+            weights=list(self.sources.values()) if len(self.sources) > 1 else None,
+            rows=rows,
+            num_frames=self.num_frames,
+            num_items=num_items,
+            text_delay_s=self.text_delay_s,
+            seed=self.seed,
+        )
+        return TrainLoader(
+            dataset,
+            num_items=num_items,
+            batch_size=self.batch_size,
+            collate=collate,
+            finish=_as_it_is,
+            seed=self.seed,
+            process=self._process,
+            num_workers=self.num_workers,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader[DialogueWindow, Batch]:
+        """The beginnings of the validation dialogues."""
+        self._ready()
+        return self._evaluation_loader(self._valid)
+
+    def test_dataloader(self) -> EvaluationLoader[DialogueWindow, Batch]:
+        """The beginnings of the test dialogues, or of the validation dialogues if none are marked."""
+        self._ready()
+        return self._evaluation_loader(self._test or self._valid)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must find unchanged."""
+        return {
+            "tokenizer": self.tokenizer.sha256 if self.tokenizer else None,
+            "codec": self.codec.sha256 if self.codec else None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare.
+
+        Raises:
+            ValueError: if the run began with another tokenizer or codec: the net would not know what tokens mean.
+        """
+        for name, now in self.state_dict().items():
+            before = state_dict.get(name)
+            if before and now and before != now:
+                raise ValueError(f"the run began with another {name} ({before[:12]}, now {now[:12]}): begin a new run")
+
+    def _divide(self, stores: dict[str, CodeStore], every: dict[str, CodeStore]) -> None:
+        """Training, validation and test dialogues."""
+        places = {name: [Place(store, i) for i in range(len(store.entries))] for name, store in every.items()}
+        for name, found in places.items():
+            _require(len(found) > 0, "source", name, "a store with dialogues in it: run `data encode` to its end")
+
+        def marked(names: Sequence[str], split: str) -> list[Place]:
+            return [p for name in names for p in places[name] if (p.store.entries[p.number].split or "train") == split]
+
+        self._training = [marked([name], "train") for name in stores]
+        if self.valid_source:
+            names = [self.valid_source]
+            self._valid = marked(names, "valid") or places[self.valid_source]
+            self._test = marked(names, "test")
+            return
+        self._valid, self._test = marked(list(stores), "valid"), marked(list(stores), "test")
+        if not self._valid and not self._test:
+            self._training, self._valid = _hold_out(self._training, self.validation_share)
+        self._valid = self._valid or self._test
+
+    def _evaluation_loader(self, places: list[Place]) -> EvaluationLoader[DialogueWindow, Batch]:
+        dataset = FixedDialogueWindows(
+            places,
+            rows=self._ready(),
+            num_frames=self.num_frames,
+            num_items=self.validation_items,
+            text_delay_s=sum(self.text_delay_s) / 2,
+        )
+        return EvaluationLoader(
+            dataset,
+            num_items=len(dataset),
+            batch_size=self.batch_size,
+            collate=collate,
+            finish=_as_it_is,
+            process=self._process,
+            num_workers=self.num_workers,
+        )
+
+    @property
+    def _process(self) -> Process:
+        return Process(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Process()
+
+    def _ready(self) -> Rows:
+        self.setup()
+        assert self._rows is not None
+        return self._rows
+
+
+def _the_codec(stores: dict[str, CodeStore]) -> CodecIdentity:
+    (first, store), *others = stores.items()
+    for name, other in others:
+        if other.codec.sha256 != store.codec.sha256:
+            raise ValueError(
+                f"{first} holds codes of {store.codec.name}, {name} of another codec, {other.codec.name}: "
+                "encode both with the same"
+            )
+    return min((store.codec for store in stores.values()), key=lambda codec: codec.num_codebooks)
+
+
+def _hold_out(sources: list[list[Place]], share: float) -> tuple[list[list[Place]], list[Place]]:
+    """The dialogues with the lowest lots, one at least; versions of one dialogue in several stores go together."""
+    wanted = max(round(share * sum(map(len, sources))), 1)
+    lots = {place: _lot(place) for places in sources for place in places}
+    chosen: set[bytes] = set()
+    held: list[Place] = []
+    for lot in sorted(set(lots.values())):
+        if len(held) >= wanted:
+            break
+        if all(any(lots[place] not in {*chosen, lot} for place in places) for places in sources):  # all keep some
+            chosen.add(lot)
+            held += [place for place in lots if lots[place] == lot]
+    if not held:
+        raise ValueError("one dialogue cannot both train and validate: give valid_source, or more dialogues")
+    return [[place for place in places if lots[place] not in chosen] for places in sources], held
+
+
+def _lot(place: Place) -> bytes:
+    path = Path(place.store.entries[place.number].path)
+    return hashlib.sha256("/".join(path.parts[-2:]).encode()).digest()  # the same lot wherever the folder lies
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value!r}; it must be {rule}")

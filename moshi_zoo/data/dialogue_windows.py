@@ -1,0 +1,179 @@
+"""Windows of coded dialogues with their row of text: what Moshi learns from.
+
+The codes are cached, the text is not: each epoch lays it out anew, with its own draw of how far text and speech are
+apart. What is random about an item is a pure function of seed, epoch and index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from moshi_zoo.data.alignments import MAIN, Word
+from moshi_zoo.data.code_store import CodeStore
+from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens, WordTokens
+
+TextOf = Literal["moshi", "user", "both"]
+"""Whose words the text row has."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A dialogue of one of several stores."""
+
+    store: CodeStore
+    number: int
+
+    @property
+    def num_frames(self) -> int:
+        """Of the dialogue."""
+        return self.store.entries[self.number].num_frames
+
+
+@dataclass(frozen=True)
+class DialogueWindow:
+    """One item.
+
+    Args:
+        codes: int64 [R, T]: text, Moshi's codes, the user's; -1 where there is nothing.
+        index: Of the item.
+        text_delay_s: How much earlier than the speech its text is.
+    """
+
+    codes: Tensor
+    index: int
+    text_delay_s: float
+
+
+class Rows:
+    """Lays dialogues out in rows.
+
+    Args:
+        text: Makes the row of text.
+        tokens: Tokens of a word.
+        num_own_codebooks: Rows of Moshi's codes; stores may hold more.
+        num_user_codebooks: Rows of the user's.
+        text_of: Whose words become text.
+    """
+
+    def __init__(
+        self,
+        text: TextRowBuilder,
+        tokens: WordTokens,
+        *,
+        num_own_codebooks: int,
+        num_user_codebooks: int,
+        text_of: TextOf = "moshi",
+    ):
+        self.text, self.tokens, self.text_of = text, tokens, text_of
+        self.num_codebooks = (num_own_codebooks, num_user_codebooks)
+
+    def window(self, place: Place, start: int, num_frames: int, *, text_delay_s: float = 0.0) -> Tensor:
+        """Rows [R, T] of a dialogue from frame ``start`` on; -1 behind its end, and where nobody is recorded."""
+        codes = place.store.codes(place.number, start, start + num_frames)  # [C, K, T]
+        length = codes.shape[-1]
+        text, *speakers = torch.full((1 + sum(self.num_codebooks), num_frames), NOTHING).split([1, *self.num_codebooks])
+        for mine, channel in zip(speakers, codes, strict=False):  # recordings may have one channel
+            mine[:, :length] = channel[: len(mine)]
+        row = self.text_row(place, text_delay_s=text_delay_s)
+        if row is not None:
+            text[0, :length] = torch.from_numpy(row.tokens[start : start + length])
+        return torch.cat([text, *speakers])
+
+    def text_row(self, place: Place, *, text_delay_s: float = 0.0) -> TextRow | None:
+        """The text of a whole dialogue; None: its words are not known."""
+        words = place.store.words(place.number)
+        if words is None:
+            return None
+        timed = [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if self._is_meant(w)]
+        return self.text.build(timed, place.num_frames, text_delay_s=text_delay_s)
+
+    def _is_meant(self, word: Word) -> bool:
+        return self.text_of == "both" or (word.speaker == MAIN) == (self.text_of == "moshi")
+
+
+class RandomDialogueWindows(Dataset[DialogueWindow]):
+    """Random windows in proportion to duration, of several sources in shares.
+
+    Dialogues shorter than a window count as one. The dialogue of item i of an epoch is drawn from the i-th of
+    ``len(self)`` equal stretches of them all, so that every epoch goes through everything about once; with shares, a
+    source comes round more or less often.
+
+    Args:
+        sources: Dialogues of each source.
+        weights: Its share. None: as much as it has.
+        rows: Lays them out.
+        num_frames: T.
+        num_items: Items of an epoch.
+        text_delay_s: Range of the draw.
+        seed: Of all draws.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Sequence[Place]],
+        *,
+        weights: Sequence[float] | None,
+        rows: Rows,
+        num_frames: int,
+        num_items: int,
+        text_delay_s: tuple[float, float],
+        seed: int,
+    ):
+        self.places = [place for places in sources for place in places]
+        self.rows, self.num_frames, self.num_items = rows, num_frames, num_items
+        self.text_delay_s, self.seed = text_delay_s, seed
+        lengths = [np.array([max(place.num_frames, num_frames) for place in places], np.float64) for places in sources]
+        shares = [frames.sum() for frames in lengths] if weights is None else weights
+        scaled = [frames / frames.sum() * share for frames, share in zip(lengths, shares, strict=True)]
+        self._ends = np.cumsum(np.concatenate(scaled))
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def __getitem__(self, key: tuple[int, int]) -> DialogueWindow:
+        """The window of an epoch and an item of it."""
+        epoch, item = key
+        rng = np.random.default_rng((self.seed, epoch, item))
+        where = (item + rng.random()) / self.num_items * self._ends[-1]
+        place = self.places[min(int(np.searchsorted(self._ends, where, side="right")), len(self.places) - 1)]
+        start = int(rng.integers(max(place.num_frames - self.num_frames, 0) + 1))
+        delay = float(rng.uniform(*self.text_delay_s))
+        return DialogueWindow(self.rows.window(place, start, self.num_frames, text_delay_s=delay), item, delay)
+
+
+class FixedDialogueWindows(Dataset[DialogueWindow]):
+    """The same windows every time: dialogues from their beginning, spread over all of them.
+
+    Args:
+        places: The dialogues.
+        rows: Lays them out.
+        num_frames: T.
+        num_items: The most windows.
+        text_delay_s: The same for all.
+    """
+
+    def __init__(self, places: Sequence[Place], *, rows: Rows, num_frames: int, num_items: int, text_delay_s: float):
+        num_items = min(num_items, len(places))
+        self.places = [places[i * len(places) // num_items] for i in range(num_items)]
+        self.rows, self.num_frames, self.text_delay_s = rows, num_frames, text_delay_s
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> DialogueWindow:
+        rows = self.rows.window(self.places[index], 0, self.num_frames, text_delay_s=self.text_delay_s)
+        return DialogueWindow(rows, index, self.text_delay_s)
+
+
+def collate(windows: Sequence[DialogueWindow]) -> dict[str, Tensor]:
+    """A batch ``{codes [B, R, T] int64, index [B], text_delay_s [B]}``."""
+    return {
+        "codes": torch.stack([window.codes for window in windows]),
+        "index": torch.tensor([window.index for window in windows]),
+        "text_delay_s": torch.tensor([window.text_delay_s for window in windows]),
+    }

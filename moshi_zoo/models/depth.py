@@ -1,0 +1,194 @@
+"""Moshi's depth transformer (Moshi paper 3.4.1): the codes of one frame, one after the other.
+
+Step 0 sees what the temporal transformer made of the past, and the frame's text token; it says the first code. Step k
+sees the same past, and code k - 1; it says code k. Steps have products of their own, and look back on earlier steps of
+their frame only. There are no positions: the weights know their step.
+
+Tensors stand step first, [K, N, D] for N frames, so that what belongs to one product lies together. Products start
+uniform as in the reference, so that what is not normalised before the output starts small; embeddings and output start
+truncated normal.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from moshi_zoo.modules.code_embedding import CodeEmbedding
+from moshi_zoo.modules.linear import Linear
+from moshi_zoo.modules.norm import RMSNorm
+from moshi_zoo.modules.step_linear import StepLinear
+
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""Logits [B, V] and uniform numbers [B] -> codes int64 [B]: a :class:`Sampler`, or one that knows what to say."""
+
+
+@dataclass(frozen=True)
+class DepthSize:
+    """Sizes of the depth transformer.
+
+    Args:
+        dim: width d.
+        num_layers: blocks.
+        num_heads: attention heads of a block.
+        hidden_dim: inner width of the gated feed-forward layer.
+        schedule: which weights each step uses, from 0; None: each step its own. Embeddings and output products are
+            never shared.
+        embedding_rank: width of the embeddings, where a product brings them to ``dim``; None: ``dim`` itself.
+        norm_eps: added to the mean square by the norms.
+    """
+
+    dim: int
+    num_layers: int
+    num_heads: int
+    hidden_dim: int
+    schedule: list[int] | None = None
+    embedding_rank: int | None = None
+    norm_eps: float = 1e-8
+
+
+class DepthTransformer(nn.Module):
+    """The depth transformer.
+
+    Args:
+        size: sizes.
+        num_steps: codes of a frame K.
+        codebook_size: codes V that each step can say.
+        vocab_size: text tokens.
+        context_dim: width D of what comes from the temporal transformer.
+
+    Attributes:
+        chunk: in training, frames whose activations exist at a time. The backward pass computes them again: a third
+            more work, but all activations of a minute of speech take more than the temporal transformer's. 0: keep all.
+
+    Raises:
+        ValueError: if the sizes do not fit each other.
+    """
+
+    def __init__(self, size: DepthSize, *, num_steps: int, codebook_size: int, vocab_size: int, context_dim: int):
+        super().__init__()
+        schedule = list(range(num_steps)) if size.schedule is None else size.schedule
+        if len(schedule) != num_steps:
+            raise ValueError(
+                f"schedule {schedule} says the weights of {len(schedule)} steps, but there are {num_steps}"
+            )
+        if size.dim % size.num_heads:
+            raise ValueError(f"the depth dim ({size.dim}) must be divisible by num_heads ({size.num_heads})")
+        self.size, self.num_steps, self.chunk = size, num_steps, 512
+        width, rank = size.embedding_rank or size.dim, size.embedding_rank
+        self.in_proj = StepLinear(context_dim, size.dim, schedule)
+        # the last of each table is the initial token
+        self.text_embedding = CodeEmbedding(1, vocab_size + 1, width)
+        self.embedding = CodeEmbedding(num_steps - 1, codebook_size + 1, width)
+        self.text_up = Linear(rank, size.dim, bias=False) if rank else None
+        self.up = StepLinear(rank, size.dim, range(num_steps - 1)) if rank else None
+        layers = nn.ModuleList(DepthLayer(size, schedule) for _ in range(size.num_layers))
+        self.layers = cast("Sequence[DepthLayer]", layers)
+        self.output = StepLinear(size.dim, codebook_size, range(num_steps), initial="normal")
+
+    def forward(self, context: Tensor, tokens: Tensor) -> Tensor:
+        """Frames whose tokens are known, all steps at once.
+
+        Args:
+            context: of the temporal transformer, [N, D].
+            tokens: that go into the steps: the text token, then all codes but the last, int64 [K, N].
+
+        Returns:
+            What the output products see, [K, N, d].
+        """
+        learns = torch.is_grad_enabled()
+        if not (learns and self.chunk and len(context)):
+            return self._steps(context, tokens)
+        pieces = zip(context.split(self.chunk), tokens.split(self.chunk, dim=1), strict=True)
+        return torch.cat(
+            [checkpoint(self._steps, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces], dim=1
+        )
+
+    def generate(self, context: Tensor, text: Tensor, choose: Choose, chance: Tensor) -> Tensor:
+        """Say the codes of one frame.
+
+        Args:
+            context: of the temporal transformer, [B, D].
+            text: the frame's text token, int64 [B].
+            choose: takes a code by its logits; called once for each code, in order.
+            chance: a uniform number for each code; says how many: [B, codes].
+
+        Returns:
+            The codes, int64 [B, codes].
+        """
+        context = self.in_proj.each(context)  # [sets, B, d]
+        shape = self.num_steps, len(text), self.size.dim
+        pasts = [(context.new_empty(shape), context.new_empty(shape)) for _ in self.layers]
+        token, codes = text, []
+        for step in range(chance.shape[1]):
+            x = context[self.in_proj.schedule[step], None] + self._embed(token[None], step)  # [1, B, d]
+            for layer, past in zip(self.layers, pasts, strict=True):
+                x = layer(x, step, past)
+            token = choose(self.output(x, step)[0], chance[:, step])
+            codes.append(token)
+        return torch.stack(codes, dim=1)
+
+    def _steps(self, context: Tensor, tokens: Tensor) -> Tensor:
+        x = self.in_proj.each(context)  # [sets, N, d]
+        if self.size.schedule is not None:
+            x = x[self.size.schedule]
+        x = x + torch.cat([self._embed(tokens[:1], 0), self._embed(tokens[1:], 1)])  # [K, N, d]
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def _embed(self, tokens: Tensor, step: int) -> Tensor:
+        """The vectors of the tokens that go into the steps from ``step`` on, [steps, N] -> [steps, N, d]."""
+        if step == 0:
+            x = self.text_embedding(tokens)
+            return x if self.text_up is None else self.text_up(x)
+        x = self.embedding(tokens, step - 1)
+        return x if self.up is None else self.up(x, step - 1)
+
+
+class DepthLayer(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); the steps share the norms.
+
+    Args:
+        size: sizes.
+        schedule: which weights each step uses.
+    """
+
+    def __init__(self, size: DepthSize, schedule: Sequence[int]):
+        super().__init__()
+        self.num_heads = size.num_heads
+        self.attention_norm = RMSNorm(size.dim, size.norm_eps)
+        self.attention_in = StepLinear(size.dim, 3 * size.dim, schedule)  # rows: queries, keys, values
+        self.attention_out = StepLinear(size.dim, size.dim, schedule)
+        self.mlp_norm = RMSNorm(size.dim, size.norm_eps)
+        self.mlp_in = StepLinear(size.dim, 2 * size.hidden_dim, schedule)  # rows: gate, up
+        self.mlp_out = StepLinear(size.hidden_dim, size.dim, schedule)
+
+    def forward(self, x: Tensor, first: int = 0, past: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Steps ``first``, ``first + 1``, … of N frames.
+
+        Args:
+            x: [steps, N, d].
+            first: the first of the steps; only a single step may have others before it.
+            past: keys and values of the frame's steps, [K, N, d]: earlier ones are read, these written.
+
+        Returns:
+            [steps, N, d].
+        """
+        queries, keys, values = self.attention_in(self.attention_norm(x), first).chunk(3, dim=-1)
+        if past is not None:
+            stop = first + len(x)
+            past[0][first:stop], past[1][first:stop] = keys, values
+            keys, values = past[0][:stop], past[1][:stop]
+        x = x + self.attention_out(self._attend(queries, keys, values), first)
+        gate, up = self.mlp_in(self.mlp_norm(x), first).chunk(2, dim=-1)
+        return x + self.mlp_out(F.silu(gate) * up, first)
+
+    def _attend(self, *parts: Tensor) -> Tensor:
+        queries, keys, values = (part.unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3) for part in parts)
+        y = F.scaled_dot_product_attention(queries, keys, values, is_causal=len(parts[0]) > 1)  # [N, H, steps, d / H]
+        return y.permute(2, 0, 1, 3).flatten(2)

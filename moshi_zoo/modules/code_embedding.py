@@ -1,0 +1,40 @@
+"""Vectors for rows of codes, each row with a table of its own."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from moshi_zoo.modules.initial import NormalEmbedding
+
+NOTHING = -1
+"""The code of a frame where a row has none: nothing goes in, and nothing is learnt there."""
+
+
+class CodeEmbedding(NormalEmbedding):
+    """Tables of several rows, one below the other; :data:`NOTHING` is a vector of zeros.
+
+    Args:
+        num_rows: R.
+        num_codes: of a row V, special ones among them.
+        dim: width D.
+    """
+
+    def __init__(self, num_rows: int, num_codes: int, dim: int):
+        super().__init__(num_rows * num_codes, dim)
+        self.num_rows, self.num_codes = num_rows, num_codes
+
+    def forward(self, codes: Tensor, first: int = 0) -> Tensor:
+        """The vectors of rows ``first``, ``first + 1``, …: int64 [rows, B] -> [rows, B, D]."""
+        rows = torch.arange(first, first + len(codes), device=codes.device)[:, None]
+        vectors = super().forward(codes.clamp(min=0) + rows * self.num_codes)
+        return vectors.masked_fill((codes == NOTHING)[..., None], 0)
+
+    def total(self, codes: Tensor) -> Tensor:
+        """The sum of all rows' vectors, which are never held one by one: int64 [B, R, T] -> [B, T, D]."""
+        rows = torch.arange(self.num_rows, device=codes.device)
+        bags = codes.transpose(1, 2).flatten(0, 1)  # [B T, R]
+        there = (bags != NOTHING).to(self.weight.dtype)
+        total = F.embedding_bag(
+            bags.clamp(min=0) + rows * self.num_codes, self.weight, mode="sum", per_sample_weights=there
+        )
+        return total.unflatten(0, (len(codes), -1))

@@ -1,0 +1,67 @@
+"""Products with weights of their own for each step of a short sequence (Moshi paper 3.4.1)."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from moshi_zoo.modules.initial import truncated_normal_
+from moshi_zoo.modules.linear import linear
+
+
+class StepLinear(nn.Module):
+    """A bias-free product per step; steps may share one.
+
+    Args:
+        in_features: N.
+        out_features: M.
+        schedule: which weights each step uses, as numbers from 0 without a gap.
+        initial: how the weights start: uniform (PyTorch's), or truncated normal.
+
+    Raises:
+        ValueError: if the schedule leaves weights unused.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        schedule: Sequence[int],
+        *,
+        initial: Literal["uniform", "normal"] = "uniform",
+    ):
+        super().__init__()
+        self.schedule = tuple(schedule)
+        num_sets = max(self.schedule, default=-1) + 1
+        if set(self.schedule) != set(range(num_sets)):
+            raise ValueError(f"schedule {list(schedule)} must use all weights from 0 to {num_sets - 1}")
+        self.in_features, self.initial = in_features, initial
+        self.weight = nn.Parameter(torch.empty(num_sets, out_features, in_features))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        if self.initial == "normal":
+            truncated_normal_(self.weight, self.in_features)
+        else:
+            nn.init.uniform_(self.weight, -(self.in_features**-0.5), self.in_features**-0.5)
+
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Steps ``first``, ``first + 1``, … of many sequences at once: [steps, B, N] -> [steps, B, M]."""
+        schedule = self.schedule[first : first + len(x)]
+        if len(x) == 1:
+            return linear(x, self.weight[schedule[0]])
+        if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
+            return torch.bmm(x, self.weight[schedule[0] : schedule[0] + len(x)].mT)
+        weights, outputs, start = self.weight.unbind(), [], 0
+        for index, steps in groupby(schedule):
+            stop = start + len(list(steps))
+            outputs.append(linear(x[start:stop], weights[index]))
+            start = stop
+        return torch.cat(outputs)
+
+    def each(self, x: Tensor) -> Tensor:
+        """One input for all steps, one product for each set of weights: [B, N] -> [sets, B, M]."""
+        return linear(x, self.weight.flatten(0, 1)).unflatten(-1, self.weight.shape[:2]).transpose(0, 1)

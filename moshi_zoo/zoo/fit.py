@@ -1,0 +1,26 @@
+"""Whether tensors from elsewhere are those that a configuration promises."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+_NUM_SHOWN = 5
+
+
+def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes; ``expected`` may be on the meta device.
+
+    Raises:
+        ValueError: naming the tensors that are missing, unknown, of another shape, or no floating point.
+    """
+    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
+    problems += [f"{name} is unknown" for name in tensors.keys() - expected.keys()]
+    for name in expected.keys() & tensors.keys():
+        found, needed = tensors[name], expected[name]
+        if found.shape != needed.shape:
+            problems.append(f"{name} has shape {list(found.shape)}, config.json says {list(needed.shape)}")
+        elif not found.is_floating_point():
+            problems.append(f"{name} is {found.dtype}, which is no floating point: a quantized file cannot be read")
+    if problems:
+        more = f"; and {len(problems) - _NUM_SHOWN} more" if len(problems) > _NUM_SHOWN else ""
+        raise ValueError(f"the tensors do not fit config.json: {'; '.join(sorted(problems)[:_NUM_SHOWN])}{more}")

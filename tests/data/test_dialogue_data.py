@@ -1,0 +1,210 @@
+"""Batches of 17 rows from stores of codes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from moshi_zoo.data.code_store import CodeStore
+from moshi_zoo.data.dialogue_data import DialogueData
+from moshi_zoo.data.dialogue_windows import Place, RandomDialogueWindows, Rows
+from moshi_zoo.data.loader import Process, TrainLoader
+from moshi_zoo.data.text_row import TextRowBuilder, WordTokens
+from moshi_zoo.tokenizer import Tokenizer
+from tests.data.stores import CODEC, make_store
+
+LENGTHS = {f"{i}.wav": 20 + 9 * i for i in range(6)}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(["hello moshi there, how are you"] * 3, vocab_size=300, size="at most")
+
+
+@pytest.fixture
+def data(tmp_path, tokenizer):
+    tokenizer.save(tmp_path / "tokenizer.model")
+
+    def make(source=None, lengths=LENGTHS, splits=None, **settings):
+        source = source or str(make_store(tmp_path / "store", lengths, splits=splits))
+        settings = {"num_own_codebooks": 4, "num_user_codebooks": 4, "num_frames": 24, "batch_size": 2, **settings}
+        return DialogueData(source, str(tmp_path / "tokenizer.model"), **settings)
+
+    return make
+
+
+def rows_of(tokenizer, **settings):
+    text = TextRowBuilder(frame_rate=12.5, pad=tokenizer.pad, epad=tokenizer.epad)
+    return Rows(text, WordTokens(tokenizer), **{"num_own_codebooks": 4, "num_user_codebooks": 4, **settings})
+
+
+class TestRows:
+    @pytest.fixture
+    def place(self, tmp_path):
+        return Place(CodeStore(make_store(tmp_path / "store", {"a.wav": 40})), 0)
+
+    def test_text_is_first_then_moshi_then_the_user(self, tokenizer, place):
+        window = rows_of(tokenizer).window(place, 0, 20)
+        assert window.dtype == torch.int64
+        assert window.shape == (9, 20)
+        assert torch.equal(window[1:5], place.store.codes(0, 0, 20)[0])
+        assert torch.equal(window[5:], place.store.codes(0, 0, 20)[1])
+        text = window[0].tolist()
+        assert tokenizer.decode([t for t in text if t not in (tokenizer.pad, tokenizer.epad)]) == " hello there"
+        assert text[0] == text[9] == tokenizer.epad  # the words begin in frames 1 and 10
+
+    def test_a_window_is_a_piece_of_the_whole_and_nothing_is_behind_its_end(self, tokenizer, place):
+        rows = rows_of(tokenizer)
+        whole = rows.window(place, 0, 40)
+        for start in (0, 1, 2, 11, 33):  # in the midst of words too
+            window = rows.window(place, start, 12)
+            length = min(12, 40 - start)
+            assert torch.equal(window[:, :length], whole[:, start : start + length])
+            assert (window[:, length:] == -1).all()
+
+    def test_the_text_may_be_the_user_s_or_everybody_s(self, tokenizer, place):
+        def said(text_of):
+            row = rows_of(tokenizer, text_of=text_of).text_row(place)
+            return tokenizer.decode([t for t in row.tokens if t != tokenizer.pad])
+
+        assert said("user") == " moshi"
+        assert said("both") == " hello moshi there"
+
+    def test_fewer_codebooks_than_the_store_has_are_the_first_ones(self, tokenizer, place):
+        window = rows_of(tokenizer, num_own_codebooks=3, num_user_codebooks=2).window(place, 0, 20)
+        assert torch.equal(window[1:4], place.store.codes(0, 0, 20)[0, :3])
+        assert torch.equal(window[4:], place.store.codes(0, 0, 20)[1, :2])
+        assert len(rows_of(tokenizer, num_user_codebooks=0).window(place, 0, 20)) == 5
+
+    def test_one_channel_leaves_the_user_s_rows_empty_and_unknown_words_the_text(self, tmp_path, tokenizer):
+        place = Place(CodeStore(make_store(tmp_path / "mono", {"a.wav": 8}, channels=1, words=None)), 0)
+        window = rows_of(tokenizer).window(place, 0, 8)
+        assert (window[0] == -1).all()
+        assert (window[1:5] >= 0).all()
+        assert (window[5:] == -1).all()
+
+
+class TestWindows:
+    def windows(self, tokenizer, folder, lengths, num_items, **settings):
+        store = CodeStore(make_store(folder, lengths))
+        places = [Place(store, i) for i in range(len(lengths))]
+        defaults = {"weights": None, "num_frames": 16, "text_delay_s": (0.0, 0.0), "seed": 0}
+        sources = settings.pop("sources", [places])
+        return RandomDialogueWindows(sources, rows=rows_of(tokenizer), num_items=num_items, **{**defaults, **settings})
+
+    def test_an_epoch_takes_dialogues_in_proportion_to_their_length(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, {"long.wav": 96, "short.wav": 3, "other.wav": 13}, 400)
+        lengths = [int((dataset[0, i].codes[1] >= 0).sum()) for i in range(400)]
+        assert [lengths.count(length) for length in (16, 3, 13)] == [pytest.approx(n, abs=2) for n in (300, 50, 50)]
+
+    def test_windows_lie_anywhere_and_elsewhere_in_the_next_epoch(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 30}, 300)  # shorter than 32: the first code is the frame
+        starts = [[int(dataset[epoch, i].codes[1, 0]) for i in range(300)] for epoch in (0, 1)]
+        assert set(starts[0]) == set(range(15))
+        assert starts[0] != starts[1]
+        assert starts[0] == [int(dataset[0, i].codes[1, 0]) for i in range(300)]
+
+    def test_each_epoch_draws_the_delay_anew_within_the_range(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 16}, 50, text_delay_s=(-0.6, 0.6))
+        delays = [dataset[0, i].text_delay_s for i in range(50)]
+        assert -0.6 <= min(delays) < -0.3 < 0.3 < max(delays) <= 0.6
+        late = dataset[0, delays.index(min(delays))]
+        assert late.codes[0, 0] == -1
+        assert dataset[1, 0].text_delay_s != delays[0]
+
+    def test_sources_have_their_shares(self, tokenizer, tmp_path):
+        one = [Place(CodeStore(make_store(tmp_path / "one", {"a.wav": 16})), 0)]
+        two = [Place(CodeStore(make_store(tmp_path / "two", {"b.wav": 9})), 0)]
+        dataset = self.windows(tokenizer, tmp_path / "x", {"c.wav": 1}, 100, sources=[one, two], weights=[3.0, 1.0])
+        lengths = [int((dataset[0, i].codes[1] >= 0).sum()) for i in range(100)]
+        assert (lengths.count(16), lengths.count(9)) == (75, 25)
+
+    def test_any_number_of_processes_and_a_resumed_run_see_the_same_windows(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, LENGTHS, 24, text_delay_s=(-0.3, 0.3))
+
+        def loader(batch_size, process=None):
+            def stacked(windows):
+                return torch.stack([window.codes for window in windows])
+
+            return TrainLoader(
+                dataset, num_items=24, batch_size=batch_size, collate=stacked, finish=lambda b: b, process=process
+            )
+
+        one = list(loader(4))
+        pair = [list(loader(2, Process(rank, 2))) for rank in (0, 1)]
+        assert all(torch.equal(a, torch.cat(b)) for a, b in zip(one, zip(*pair, strict=True), strict=True))
+        stopped = loader(4)
+        for _, _ in zip(range(2), stopped, strict=False):
+            pass
+        resumed = loader(4)
+        resumed.load_state_dict(stopped.state_dict())
+        assert torch.equal(next(iter(resumed)), one[2])
+
+
+class TestData:
+    def test_batches_have_the_promised_shapes(self, data):
+        module = data()
+        batch = next(iter(module.train_dataloader()))
+        assert {name: (list(t.shape), t.dtype) for name, t in batch.items()} == {
+            "codes": ([2, 9, 24], torch.int64),
+            "index": ([2], torch.int64),
+            "text_delay_s": ([2], torch.float32),
+        }
+        assert module.codec == CODEC
+        assert module.tokenizer.vocab_size <= 300
+
+    def test_some_dialogues_are_held_out_where_none_are_marked(self, data):
+        module = data(validation_share=0.3)
+        (valid,) = list(module.val_dataloader())
+        held_out = sorted(int((codes[1] >= 0).sum()) for codes in valid["codes"])
+        assert len(held_out) == 2
+        places = module._training[0]
+        assert len(places) == 4
+        assert {place.number for place in places}.isdisjoint({place.number for place in module._valid})
+
+    def test_marked_splits_hold(self, data):
+        module = data(splits={"0.wav": "valid", "1.wav": "test", "2.wav": "train"})
+        module.setup()
+        assert [place.number for place in module._valid] == [0]
+        assert [place.number for place in module._test] == [1]
+        assert [place.number for place in module._training[0]] == [2, 3, 4, 5]
+
+    def test_a_store_of_its_own_validates(self, data, tmp_path):
+        other = make_store(tmp_path / "valid", {"v.wav": 30})
+        module = data(valid_source=str(other))
+        assert len(next(iter(module.val_dataloader()))["codes"]) == 1
+        assert len(module._training[0]) == 6
+
+    def test_a_mixture_takes_all_its_stores(self, data, tmp_path):
+        one, two = (make_store(tmp_path / name, LENGTHS) for name in ("one", "two"))
+        module = data(f"{one}:0.7,{two}:0.3")
+        batches = list(module.train_dataloader())
+        assert len(batches) == 10
+        assert [len(places) for places in module._training] == [5, 5]  # the same dialogue is held out of both
+        assert [place.number for place in module._valid] == [module._valid[0].number] * 2
+
+    def test_what_does_not_go_together_is_refused(self, data, tmp_path):
+        with pytest.raises(ValueError, match=r"net has 8 codebooks of 2048 .*has 4 of 32"):
+            data(num_own_codebooks=8).setup()
+        with pytest.raises(ValueError, match=r"net has 4 codebooks of 16 .*has 4 of 32"):
+            data(str(tmp_path / "store"), codebook_size=16).setup()
+        with pytest.raises(ValueError, match="the net knows only 7"):
+            data(str(tmp_path / "store"), vocab_size=7).setup()
+        other = make_store(tmp_path / "other", LENGTHS, codec=replace(CODEC, name="else", sha256="b" * 64))
+        with pytest.raises(ValueError, match=r"of tiny, .* of another codec, else"):
+            data({str(tmp_path / "store"): 1.0, str(other): 1.0}).setup()
+        with pytest.raises(ValueError, match="one dialogue cannot both"):
+            data(str(make_store(tmp_path / "single", {"a.wav": 5}))).setup()
+        with pytest.raises(ValueError, match="num_frames is 0"):
+            data(str(tmp_path / "store"), num_frames=0)
+        with pytest.raises(ValueError, match="text_delay_s"):
+            data(str(tmp_path / "store"), text_delay_s=(0.5, -0.5))
+
+    def test_a_resumed_run_must_find_the_same_tokenizer_and_codec(self, data, tmp_path):
+        module = data()
+        module.setup()
+        state = module.state_dict()
+        module.load_state_dict(state)
+        for name in ("tokenizer", "codec"):
+            with pytest.raises(ValueError, match=f"another {name}"):
+                module.load_state_dict({**state, name: "c" * 64})

@@ -1,0 +1,296 @@
+"""Moshi against PyPI `moshi` and `transformers`: random weights, converted, compared."""
+
+import json
+import os
+
+os.environ.setdefault("NO_TORCH_COMPILE", "1")  # read when moshi is imported; a compiler would take half a minute
+
+import pytest
+import torch
+
+from moshi_zoo import registry
+from moshi_zoo.models.conversation import GREEDY
+from moshi_zoo.zoo import moshi_config, moshi_format
+from moshi_zoo.zoo.convert import export_weights, import_weights
+from moshi_zoo.zoo.rotary_rows import to_halves
+
+pytestmark = pytest.mark.parity
+
+
+def spec(depth=None, transformer=None, **changes):
+    args = {
+        "vocab_size": 48,
+        "dim": 32,
+        "transformer": {
+            "num_layers": 2,
+            "num_heads": 2,
+            "hidden_dim": 88,
+            "context": 12,
+            "layer_scale": None,
+            "norm": "rms",
+            "mlp": "swiglu",
+            "initial": "normal",
+            **(transformer or {}),
+        },
+        "num_own_codebooks": 3,
+        "num_user_codebooks": 3,
+        "codebook_size": 32,
+        "delays": [0, 0, 1, 1, 0, 1, 1],
+        "depth": {"dim": 16, "num_layers": 2, "num_heads": 2, "hidden_dim": 44, **(depth or {})},
+        **changes,
+    }
+    return registry.to_portable(registry.complete(registry.from_portable({"component": "moshi", "init_args": args})))
+
+
+SPECS = {
+    "moshi": spec(),
+    # every option that both know
+    "shared": spec(
+        transformer={"num_heads": 4, "num_kv_heads": 2, "max_period": 100_000.0, "hidden_dim": 83},
+        depth={"schedule": [0, 1, 1], "embedding_rank": 8, "num_layers": 1},
+        delays=[0, 0, 2, 3, 1, 1, 2],
+        num_extra_heads=2,
+    ),
+    "plays the user": spec(user_heads=True),
+    "single": spec(num_user_codebooks=0, delays=[2, 0, 2, 2]),
+}
+
+
+@pytest.fixture(params=SPECS)
+def pair(request, tmp_path):
+    """A model, and the same one in PyPI moshi by way of the files that we write."""
+    loaders = pytest.importorskip("moshi.models.loaders", reason="PyPI moshi is not installed")
+    ours = random_moshi(SPECS[request.param])
+    weights, config = export_weights(SPECS[request.param], ours.state_dict(), "kyutai", tmp_path)
+    arguments = json.loads(config.read_text())
+    for key in ("model_type", "moshi_name"):  # as CheckpointInfo does
+        del arguments[key]
+    return ours, loaders.get_moshi_lm(weights, arguments, dtype=torch.float32)
+
+
+def random_moshi(portable):
+    torch.manual_seed(0)
+    model = registry.instantiate(registry.from_portable(portable)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.uniform_(0.5, 1.5)  # ones would hide a swapped tensor
+    return model
+
+
+def random_codes(model, length, batch_size=2):
+    generator = torch.Generator().manual_seed(1)
+    shape = batch_size, model.num_rows, length
+    codes = torch.randint(model.codebook_size, shape, generator=generator)
+    codes[:, 0] = torch.randint(model.temporal.vocab_size, codes[:, 0].shape, generator=generator)
+    return codes.masked_fill(torch.rand(shape, generator=generator) < 0.1, -1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 5, 40])
+def test_logits_and_masks_equal(pair, length):
+    ours, theirs = pair
+    codes = random_codes(ours, length)
+    found, expected = ours(codes), theirs(codes)
+    assert torch.equal(found.text_mask, expected.text_mask[:, 0])
+    assert torch.equal(found.audio_mask, expected.mask)
+    for logits, theirs_, mask in [
+        (found.text_logits, expected.text_logits[:, 0], found.text_mask),
+        (found.audio_logits, expected.logits, found.audio_mask),
+    ]:
+        torch.testing.assert_close(logits[mask], theirs_[mask], atol=1e-4, rtol=0)
+    assert not any(heads.isnan().any() for heads in (found.text_logits, found.audio_logits))
+
+
+@torch.no_grad()
+def test_greedy_conversations_equal_for_200_steps(pair):
+    from moshi.models import LMGen
+
+    ours, theirs = pair
+    plays_both = ours.num_generated + 1 == ours.num_rows
+    num_user = 0 if plays_both else ours.num_user_codebooks
+    user = random_codes(ours, 200).clamp(min=0)[:, 1 : 1 + num_user]
+    state, generator = ours.init_state(2), LMGen(theirs, use_sampling=False, check=True)
+    last_text, num_compared = [], 0
+    text_late = max(ours.delays.rows) - ours.delays.rows[0]
+    with generator.streaming(2):
+        for step in range(200):
+            expected = generator.step(user[..., step : step + 1])
+            text, own = ours.step(None if plays_both else user[..., step : step + 1], state, GREEDY)
+            last_text.append(text)
+            if expected is None:
+                continue
+            late = max(ours.delays.rows) - max(ours.delays.rows[1 : 1 + ours.num_own_codebooks])
+            assert late == 0
+            assert torch.equal(own, expected[:, 1 : 1 + ours.num_own_codebooks])
+            assert torch.equal(last_text[step - text_late], expected[:, 0, 0])
+            num_compared += 1
+    assert num_compared == 200 - max(ours.delays.rows)
+    assert torch.stack(last_text).unique().numel() > 5
+
+
+@torch.no_grad()
+def test_sessions_that_start_again_and_pause_equal(pair):
+    from moshi.models import LMGen
+
+    ours, theirs = pair
+    if ours.num_generated + 1 == ours.num_rows:
+        pytest.skip("there is no user to listen to")
+    user = random_codes(ours, 60, batch_size=3).clamp(min=0)[:, 1 : 1 + ours.num_user_codebooks]
+    state = ours.init_state(3)
+    generator = LMGen(theirs, use_sampling=False, support_out_of_sync=True)
+    with generator.streaming(3):
+        for step in range(60):
+            if step == 21:
+                generator.reset_streaming(torch.tensor([False, True, False]))
+                state.reset(torch.tensor([False, True, False]))
+            active = torch.tensor([True, step % 3 != 1, step > 4])
+            generator.set_exec_mask(active)
+            state.set_active(active)
+            expected = generator.step(user[..., step : step + 1])[:, 1 : 1 + ours.num_own_codebooks]
+            _, own = ours.step(user[..., step : step + 1], state, GREEDY)
+            if own is not None:
+                assert torch.equal(own[active], expected.clamp(min=-1)[active])
+
+
+@torch.no_grad()
+def test_extra_heads_equal():
+    loaders = pytest.importorskip("moshi.models.loaders", reason="PyPI moshi is not installed")
+    from moshi.models import LMGen
+
+    ours = random_moshi(SPECS["shared"])
+    arguments = moshi_config.kyutai_config(SPECS["shared"])
+    del arguments["model_type"]
+    theirs = loaders.get_moshi_lm(None, arguments, dtype=torch.float32)
+    theirs.load_state_dict(moshi_format.to_kyutai(ours.state_dict(), SPECS["shared"]))
+    user = random_codes(ours, 9).clamp(min=0)[:, 4:]
+    state, generator = ours.init_state(2), LMGen(theirs, use_sampling=False)
+    with generator.streaming(2):
+        for frame in user.split(1, dim=-1):
+            expected = generator.step_with_extra_heads(frame)
+            ours.step(frame, state, GREEDY)
+        probabilities = ours.extra_heads(state.hidden).softmax(-1)  # [B, heads, 1, classes]
+        torch.testing.assert_close(probabilities, torch.stack(expected[1], dim=1), atol=1e-5, rtol=0)
+
+
+def test_training_gives_the_same_gradients(pair):
+    ours, theirs = pair
+    codes = random_codes(ours, 20)
+    found, expected = ours(codes), theirs.train()(codes)
+    loss = sum(x.square().sum() for x in (found.text_logits[found.text_mask], found.audio_logits[found.audio_mask]))
+    loss.backward()
+    text_mask, mask = expected.text_mask, expected.mask
+    loss = sum(x.square().sum() for x in (expected.text_logits[text_mask], expected.logits[mask]))
+    loss.backward()
+    portable = next(s for s in SPECS.values() if registry_equal(s, ours))
+    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    for name, parameter in theirs.named_parameters():
+        gradients.setdefault(name, torch.zeros_like(parameter))  # extra heads
+    back = moshi_format.from_kyutai(gradients, portable)
+    for name, parameter in ours.named_parameters():
+        mine = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(mine, back[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
+def registry_equal(portable, model):
+    other = registry.instantiate(registry.from_portable(portable))
+    ours = {name: t.shape for name, t in model.state_dict().items()}
+    return ours == {name: t.shape for name, t in other.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_layout_round_trips_bit_for_bit(name, tmp_path):
+    before = random_moshi(SPECS[name]).bfloat16().state_dict()
+    export_weights(SPECS[name], before, "kyutai", tmp_path)
+    read, after = import_weights(tmp_path, "kyutai")
+    assert registry.to_portable(registry.complete(registry.from_portable(read))) == SPECS[name]
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    again = moshi_format.to_kyutai(after, SPECS[name])
+    theirs = moshi_format.to_kyutai(before, SPECS[name])
+    assert all(torch.equal(again[key], theirs[key]) for key in theirs.keys() | again.keys())
+
+
+def test_their_names_in_memory_are_read(pair):
+    ours, theirs = pair
+    assert any(".in_projs." in name for name in theirs.state_dict())
+    portable = next(s for s in SPECS.values() if registry_equal(s, ours))
+    back = moshi_format.from_kyutai(theirs.state_dict(), portable)
+    assert all(torch.equal(back[name], tensor) for name, tensor in ours.state_dict().items())
+
+
+@torch.no_grad()
+def test_logits_equal_transformers():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    ours, length = random_moshi(SPECS["moshi"]), 11
+    theirs = hugging_face_moshi(transformers, moshi_format.to_kyutai(ours.state_dict(), SPECS["moshi"]))
+    codes = random_codes(ours, length).clamp(min=0)
+    tokens = ours.delays.delay(codes)
+    inputs, said = tokens[..., :-1], tokens[..., 1:]
+    embedded = theirs.decoder.model.embed_tokens(inputs[:, 0])
+    embedded = embedded + sum(table(inputs[:, 1 + row]) for row, table in enumerate(theirs.embed_tokens))
+    hidden = theirs.decoder.model(inputs_embeds=embedded).last_hidden_state
+    found = ours.hidden(codes)
+    torch.testing.assert_close(found.text, hidden, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours.temporal.output(found.text), theirs.decoder.lm_head(hidden), atol=1e-4, rtol=0)
+    depth_inputs = said[:, :3].transpose(1, 2).flatten(0, 1)  # [B T, text and all codes but the last]
+    logits = theirs.depth_decoder(input_ids=depth_inputs, last_hidden_state=hidden.flatten(0, 1)[:, None]).logits
+    torch.testing.assert_close(ours.depth.output(found.audio), logits.transpose(0, 1), atol=1e-4, rtol=0)
+
+
+def hugging_face_moshi(transformers, kyutai):
+    """``MoshiForConditionalGeneration`` with the weights of a model in Kyutai's layout."""
+    codec = {"model_type": "mimi", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    codec |= {"num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 16, "codebook_size": 32, "codebook_dim": 8}
+    codec |= {"vector_quantization_hidden_dimension": 8, "num_filters": 4, "num_quantizers": 3, "upsample_groups": 16}
+    codec |= {"upsampling_ratios": [2, 2], "frame_rate": 12.5, "sampling_rate": 100}
+    depth = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 88, "sliding_window": 8}
+    depth |= {"max_position_embeddings": 4, "num_codebooks": 3, "rms_norm_eps": 1e-8, "audio_vocab_size": 32}
+    config = transformers.MoshiConfig(
+        **{"vocab_size": 48, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 176},
+        **{"sliding_window": 12, "max_position_embeddings": 64, "audio_vocab_size": 32, "num_codebooks": 3},
+        rms_norm_eps=1e-8,
+        audio_encoder_config=codec,
+        depth_decoder_config=depth,
+    )
+    config._attn_implementation = "sdpa"
+    model = transformers.MoshiForConditionalGeneration(config).eval()
+    names = {"text_emb": "decoder.model.embed_tokens", "text_linear": "decoder.lm_head"}
+    tensors = {f"{theirs}.weight": kyutai[f"{name}.weight"] for name, theirs in names.items()}
+    tensors["decoder.model.norm.weight"] = kyutai["out_norm.alpha"].flatten()
+    tensors |= {f"embed_tokens.{row}.weight": kyutai[f"emb.{row}.weight"] for row in range(6)}
+    for name, tensor in stacked_layers(kyutai, "transformer", num_steps=1).items():
+        rows = to_halves(tensor[0], 2) if "q_proj" in name or "k_proj" in name else tensor[0]
+        tensors[f"decoder.model.{name}"] = rows
+    tensors |= {
+        f"depth_decoder.{name}": tensor[0] if "norm" in name else tensor
+        for name, tensor in stacked_layers(kyutai, "depformer", num_steps=3).items()
+    }
+    tensors["depth_decoder.text_embed_tokens.weight"] = kyutai["depformer_text_emb.weight"]
+    for row in range(2):
+        tensors[f"depth_decoder.embed_tokens.{row}.weight"] = kyutai[f"depformer_emb.{row}.weight"]
+    for name, theirs in (("depformer_in", "input_projections"), ("linears", "lm_heads")):
+        tensors[f"depth_decoder.{theirs}.weight"] = torch.stack([kyutai[f"{name}.{k}.weight"] for k in range(3)])
+    report = model.load_state_dict(tensors, strict=False)
+    assert not report.unexpected_keys
+    assert all(key.startswith("audio_encoder.") for key in report.missing_keys), report.missing_keys
+    return model
+
+
+def stacked_layers(kyutai, stack, *, num_steps):
+    """The layers' tensors with Hugging Face's names, [steps, ...]."""
+    tensors = {}
+    for layer in range(2):
+        ours, theirs = f"{stack}.layers.{layer}", f"layers.{layer}"
+        rows = kyutai[f"{ours}.self_attn.in_proj_weight"].unflatten(0, (num_steps, 3, -1))
+        for index, part in enumerate("qkv"):
+            tensors[f"{theirs}.self_attn.{part}_proj.linear.weight"] = rows[:, index]
+        out = kyutai[f"{ours}.self_attn.out_proj.weight"].unflatten(0, (num_steps, -1))
+        tensors[f"{theirs}.self_attn.o_proj.linear.weight"] = out
+        for side, fc in (("in", "fc1"), ("out", "fc2")):
+            steps = [f"{ours}.gating.{k}.linear_{side}.weight" for k in range(num_steps)]
+            steps = [name if name in kyutai else f"{ours}.gating.linear_{side}.weight" for name in steps]
+            tensors[f"{theirs}.mlp.{fc}.weight"] = torch.stack([kyutai[name] for name in steps])
+        for norm, name in (("norm1", "input_layernorm"), ("norm2", "post_attention_layernorm")):
+            tensors[f"{theirs}.{name}.weight"] = kyutai[f"{ours}.{norm}.alpha"].flatten()[None]
+    return tensors
