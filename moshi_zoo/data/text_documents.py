@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from moshi_zoo.data.dialogue import Dialogue
 from moshi_zoo.data.text_files import LineReport, is_jsonl, read_objects, read_plain
@@ -55,9 +55,13 @@ class DocumentKind(Protocol[D]):
 
 
 class PlainText:
-    """Documents of text: ``bos``, the text, ``eos``. A ``.jsonl`` file has them in its field ``text``."""
+    """Documents of text: ``bos``, the text, ``eos``.
 
-    name, version = "text", 1
+    A ``.jsonl`` file has them in its field ``text``, or as a conversation in ``turns``: texts, or objects with a
+    ``text`` each, which become lines.
+    """
+
+    name, version = "text", 2
 
     def read(self, path: Path, report: LineReport) -> Iterator[str]:
         """The texts of a file."""
@@ -65,10 +69,10 @@ class PlainText:
             yield from read_plain(path, report)
             return
         for number, value in read_objects(path, report):
-            text = value.get("text")
+            text = value["text"] if "text" in value else _script(value.get("turns"))
             if not isinstance(text, str):
                 there = ", ".join(map(repr, value)) or "nothing"
-                report.bad(path, number, f"has no text in the field 'text'; there is {there}")
+                report.bad(path, number, f"has no text in the field 'text' and no 'turns' of it; there is {there}")
             elif not text.strip():
                 report.bad(path, number, "its text is empty")
             else:
@@ -87,3 +91,11 @@ class PlainText:
         """Tokens of texts."""
         encoded = tokenizer.encode_all(documents, num_threads=num_threads)
         return [Encoded([tokenizer.bos, *tokens, tokenizer.eos]) for tokens in encoded]
+
+
+def _script(turns: Any) -> str | None:
+    """The lines of a conversation; None if it is none."""
+    if not isinstance(turns, list):
+        return None
+    lines = [turn.get("text") if isinstance(turn, dict) else turn for turn in turns]
+    return "\n".join(lines) if all(isinstance(line, str) for line in lines) else None
