@@ -74,7 +74,7 @@ class ZooCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Our top-level entries of a recipe, and what net and data share (as far as they have it)."""
-        for shared in ("sample_rate", "vocab_size"):
+        for shared in ("sample_rate", "vocab_size", "num_own_codebooks", "num_user_codebooks", "codebook_size"):
             parser.link_arguments(f"model.init_args.net.init_args.{shared}", f"data.init_args.{shared}")
         parser.add_argument("--run_name", type=str, default="debug", help="results go to runs/<run_name>")
         parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; null: one for each core")

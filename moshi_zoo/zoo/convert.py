@@ -112,11 +112,10 @@ def _from_hf(config: dict[str, Any], tensors: Tensors) -> tuple[Spec, Tensors]:
 
 
 def _from_kyutais_moshi(file: Path, tensors: Tensors, preset: str) -> tuple[Spec, Tensors]:
-    if (file.parent / hf_folder.CONFIG).is_file():
-        spec = moshi_config.spec_from_kyutai(hf_folder.read_config(file.parent))
-    else:
-        spec = registry.to_portable(registry.preset(preset if preset.startswith("moshi-") else "moshi-7b"))
+    spec = registry.to_portable(registry.preset(preset if preset.startswith("moshi-") else "moshi-7b"))
     try:
+        if (file.parent / hf_folder.CONFIG).is_file():
+            spec = moshi_config.spec_from_kyutai(hf_folder.read_config(file.parent))
         return spec, moshi_format.from_kyutai(tensors, spec)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

@@ -151,12 +151,12 @@ def test_tensors_that_do_not_fit_are_refused(exported, name, tensor, message):
 def test_what_the_layout_cannot_hold_is_refused(tmp_path):
     tensors = registry.build("moshi-tiny").state_dict()
     args = SPEC["init_args"]
-    for part, key, value, message in [
-        ("transformer", "norm_eps", 1e-5, "norm_eps is 1e-05; Kyutai's Moshi only knows 1e-08"),
-        ("transformer", "mlp", "gelu", "mlp is 'gelu'"),
-        ("transformer", "hidden_dim", 171, "cannot say a hidden_dim of 171 at dim 64"),
+    for part, changes, message in [
+        ("transformer", {"norm_eps": 1e-5}, "norm_eps is 1e-05; Kyutai's Moshi only knows 1e-08"),
+        ("transformer", {"mlp": "gelu"}, "mlp is 'gelu'"),
+        ("depth", {"dim": 8, "hidden_dim": 21}, "cannot say a hidden_dim of 21 at dim 8"),  # 21 = 2/3 of 4 x 8, rounded
     ]:
-        spec = {**SPEC, "init_args": {**args, part: {**args[part], key: value}}}
+        spec = {**SPEC, "init_args": {**args, part: {**args[part], **changes}}}
         with pytest.raises(ValueError, match=message):
             export_weights(spec, tensors, "kyutai", tmp_path)
     with pytest.raises(ValueError, match="a moshi cannot be exported as hf"):
