@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 
+from moshi_zoo import registry
 from moshi_zoo.__main__ import main
 from moshi_zoo.cli import trainer
 from moshi_zoo.training.stage import Stage
@@ -90,3 +91,9 @@ def test_the_nano_language_model_learns_a_few_steps_from_a_text_and_goes_on_with
     capsys.readouterr()
     assert main(["generate", "--model", "runs/debug", "--prompt", "The number", "--max-tokens", "4"]) == 0
     assert capsys.readouterr().out.startswith("The number")
+
+
+@pytest.mark.parametrize("words", [["--model.net", "${preset:mimi-tiny}"], ["--model.net=${preset:mimi-tiny}"]])
+def test_a_preset_can_be_given_as_a_flag(words):
+    made = trainer.run(["--config", str(NANO), *words])
+    assert made.model.spec["init_args"]["dim"] == registry.preset("mimi-tiny")["init_args"]["dim"]

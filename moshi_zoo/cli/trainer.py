@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import json
 import pkgutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ def run(words: list[str]) -> "ZooCLI":
     """
     quiet()
     _prepare()
+    words = [_expanded(word) for word in words]
     verbs = ZooCLI.subcommands()
     try:
         return ZooCLI(
@@ -200,6 +203,13 @@ def _take_over_tokenizer(data: Any, parents: list[Path]) -> None:
     arguments = data.get("init_args") if isinstance(data, Namespace) else None
     if arguments is not None and "tokenizer" in arguments and arguments.tokenizer is None and inherited:
         arguments.tokenizer = str(inherited[0])
+
+
+def _expanded(word: str) -> str:
+    """What a user typed, with ``${preset:NAME}`` in it as plain text: on the command line nobody else expands it."""
+    flag, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    match = re.fullmatch(r"\$\{preset:([^}]+)\}", value)
+    return flag + sign + json.dumps(registry.preset(match[1])) if match else word
 
 
 def _name_wandb_run(logger: Namespace, run_name: str, root: Path) -> None:

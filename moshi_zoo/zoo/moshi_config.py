@@ -106,14 +106,15 @@ def kyutai_config(spec: Spec) -> dict[str, Any]:
 def spec_from_kyutai(config: Mapping[str, Any]) -> Spec:
     """The portable spec of a Moshi from its config.json.
 
-    Where all rows are generated, it does not say whether half of them are a user's: they are taken for that where both
-    halves have the same delays, the first of them less than the second.
+    Where all codes are generated, it does not say whether half of them are a user's. They are taken for it if both
+    halves have the same delays, which differ among themselves.
 
     Raises:
         ValueError: if it says what a Moshi of this project cannot be.
     """
     for key, (needed, default) in _ALWAYS.items():
-        if (found := config.get(key, default)) != needed:
+        found = default if config.get(key) is None else config[key]
+        if found != needed:
             raise ValueError(f"config.json says {key} {found!r}, but this project's Moshi has {needed!r}")
     sizes = {key: _whole(config, key) for key in _REQUIRED}
     delays = _numbers(config, "delays")

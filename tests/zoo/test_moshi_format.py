@@ -154,7 +154,7 @@ def test_what_the_layout_cannot_hold_is_refused(tmp_path):
     for part, changes, message in [
         ("transformer", {"norm_eps": 1e-5}, "norm_eps is 1e-05; Kyutai's Moshi only knows 1e-08"),
         ("transformer", {"mlp": "gelu"}, "mlp is 'gelu'"),
-        ("depth", {"dim": 8, "hidden_dim": 21}, "cannot say a hidden_dim of 21 at dim 8"),  # 21 = 2/3 of 4 x 8, rounded
+        ("depth", {"dim": 14, "hidden_dim": 37}, "cannot say a hidden_dim of 37 at dim 14"),
     ]:
         spec = {**SPEC, "init_args": {**args, part: {**args[part], **changes}}}
         with pytest.raises(ValueError, match=message):
