@@ -4,8 +4,8 @@ Every 80 ms it reads a frame of all rows: its own last text token and codes, and
 added up; the temporal transformer, a :class:`Helium`, brings in the past and says the next text token; the depth
 transformer says the codes of that frame, one after the other.
 
-Rows: 0 the text (inner monologue), then Moshi's own codes, then the user's. Within a speaker, row 0 is the semantic
-code. Acoustic rows are delayed, see :class:`Delays`.
+Rows: 0 the text (inner monologue), then Moshi's codes, then the user's. The first of a speaker is semantic; the others,
+acoustic ones, are delayed, see :class:`Delays`.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moshi_zoo.models.delays import Delays
@@ -32,6 +32,7 @@ def test_what_is_said_of_a_frame_is_brought_together():
     assert delays.undelay(said[:, 1:], first=1).tolist() == [[[11, 12, 0, 0]]]
 
 
+@settings(max_examples=30)
 @given(rows, st.integers(1, 9))
 def test_undelaying_undoes_delaying(rows, length):
     delays = delays_of(rows)
@@ -55,10 +56,11 @@ def stream(delays, codes, num_own, state):
         yield inputs, delays.frame(state, 0, num_own)
 
 
+@settings(max_examples=30)
 @given(rows, st.integers(1, 6))
 def test_streaming_gives_the_inputs_of_training(rows, num_own):
     delays, num_own = delays_of(rows), min(num_own, len(rows))
-    codes = random_codes(delays, 25)
+    codes = random_codes(delays, 16)
     expected, late = delays.delay(codes), max(rows[:num_own])
     for step, (inputs, frame) in enumerate(stream(delays, codes, num_own, delays.init_state(2))):
         assert torch.equal(inputs, expected[..., step])

@@ -1,0 +1,28 @@
+"""Vectors for rows of codes."""
+
+import torch
+
+from moshi_zoo.modules.code_embedding import NOTHING, CodeEmbedding
+
+
+def test_each_row_has_its_table_and_nothing_is_zero():
+    embedding = CodeEmbedding(3, 7, 4)
+    tables = embedding.weight.view(3, 7, 4)
+    codes = torch.tensor([[0, 6], [NOTHING, 2], [5, NOTHING]])  # [R, B]
+    vectors = embedding(codes)
+    assert torch.equal(vectors[0], tables[0, [0, 6]])
+    assert torch.equal(vectors[1, 1], tables[1, 2])
+    assert not vectors[1, 0].any()
+    assert torch.equal(embedding(codes[2:], first=2), vectors[2:])
+
+
+def test_the_sum_of_rows_is_the_sum_of_their_vectors():
+    embedding = CodeEmbedding(3, 7, 4)
+    codes = torch.randint(-1, 7, (2, 3, 5))  # [B, R, T]
+    expected = sum(embedding(codes[:, row].flatten()[None], first=row)[0] for row in range(3)).view(2, 5, 4)
+    torch.testing.assert_close(embedding.total(codes), expected)
+    gradients = []
+    for total in (embedding.total(codes), expected):
+        (gradient,) = torch.autograd.grad(total.square().sum(), embedding.weight, retain_graph=True)
+        gradients.append(gradient)
+    torch.testing.assert_close(*gradients)
