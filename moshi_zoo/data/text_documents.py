@@ -98,4 +98,5 @@ def _script(turns: Any) -> str | None:
     if not isinstance(turns, list):
         return None
     lines = [turn.get("text") if isinstance(turn, dict) else turn for turn in turns]
-    return "\n".join(lines) if all(isinstance(line, str) for line in lines) else None
+    texts = [line for line in lines if isinstance(line, str)]
+    return "\n".join(texts) if len(texts) == len(lines) else None
