@@ -31,8 +31,8 @@ class KeyValueState(State):
         Paused rows are written too: they overwrite only what has left their window, and write it again when they go on.
         """
         index = slots[:, None, :, None].expand_as(keys)
-        self.keys.scatter_(2, index, keys)
-        self.values.scatter_(2, index, values)
+        self.keys.scatter_(2, index, keys.to(self.keys.dtype))  # autocast: the ring has the dtype of the weights
+        self.values.scatter_(2, index, values.to(self.values.dtype))
         return self.keys, self.values
 
 

@@ -184,3 +184,12 @@ def test_impossible_heads_are_refused():
         registry.build("helium-tiny", transformer={**size, "num_kv_heads": 3})
     with pytest.raises(ValueError, match=r"dim \(66\) must be divisible"):
         registry.build("helium-tiny", dim=66)
+
+
+def test_a_stream_goes_on_under_autocast(helium):
+    tokens = torch.randint(0, helium.vocab_size, (2, 6))
+    state = helium.init_state(2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        streamed = torch.cat([helium(token, state) for token in tokens.split(1, dim=1)], dim=1)
+        whole = helium(tokens)
+    torch.testing.assert_close(streamed, whole, atol=0.1, rtol=0.1)
