@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from moshi_zoo import registry
-from moshi_zoo.__main__ import main
+from moshi_zoo.__main__ import EXIT_WRONG_USE, main
 from moshi_zoo.cli import trainer
 from moshi_zoo.training.stage import Stage
 
@@ -97,3 +97,8 @@ def test_the_nano_language_model_learns_a_few_steps_from_a_text_and_goes_on_with
 def test_a_preset_can_be_given_as_a_flag(words):
     made = trainer.run(["--config", str(NANO), *words])
     assert made.model.spec["init_args"]["dim"] == registry.preset("mimi-tiny")["init_args"]["dim"]
+
+
+def test_what_a_stage_refuses_is_one_line(capsys):
+    assert main(["fit", "--config", str(NANO), "--model.accumulate", "0"]) == EXIT_WRONG_USE
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "moshi_zoo fit: accumulate is 0; it must be 1 or more"

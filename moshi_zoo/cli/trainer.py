@@ -33,6 +33,7 @@ from moshi_zoo.training.stage import Stage
 from moshi_zoo.training.zoo_writer import ZooWriter
 from moshi_zoo.zoo import uri
 
+_WRAPPED = "Does not validate against any of the Union subtypes"
 SEED = 7  # not 1: Lightning takes that for True, "any seed"
 
 
@@ -65,6 +66,13 @@ def run(words: list[str]) -> "ZooCLI":
         )
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
+    except ValueError as error:
+        refusal = error  # of a component, wrapped by jsonargparse in all that it has tried
+        while str(refusal).startswith(_WRAPPED) and isinstance(refusal.__cause__, ValueError):
+            refusal = refusal.__cause__
+        if refusal is error:
+            raise
+        raise ValueError(str(refusal)) from error
 
 
 class ZooCLI(LightningCLI):
