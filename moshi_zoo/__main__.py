@@ -35,6 +35,7 @@ VERBS = {
     "validate": Verb(_TRAINER, "measure a model on the validation data of a recipe", "Train"),
     "test": Verb(_TRAINER, "measure a model on the test data of a recipe", "Train"),
     "predict": Verb(_TRAINER, "run a model over the prediction data of a recipe", "Train"),
+    "chain": Verb("moshi_zoo.cli.chain:chain", "train one model after the other, each from those before it", "Train"),
     "data": Verb("moshi_zoo.cli.data:TOOLS", "make data ready for training", "Use"),
     "encode": Verb("moshi_zoo.cli.codec:encode", "audio file to codes", "Use"),
     "decode": Verb("moshi_zoo.cli.codec:decode", "codes to audio file", "Use"),
@@ -42,6 +43,7 @@ VERBS = {
     "evaluate": Verb("moshi_zoo.cli.evaluate:SUITES", "measure a codec on recordings, a language model on text", "Use"),
     "bench": Verb("moshi_zoo.cli.bench:bench", "measure speed and memory of a model beside its peers", "Use"),
     "tokenizer": Verb("moshi_zoo.cli.tokenizer:ACTIONS", "learn the pieces of a text, show a text in pieces", "Use"),
+    "lineage": Verb("moshi_zoo.cli.lineage:lineage", "which models a model was made from", "Exchange"),
     "list": Verb("moshi_zoo.cli.models:list_models", "models that are here, and presets", "Exchange"),
     "import": Verb("moshi_zoo.cli.models:import_", "released weights to a zoo folder", "Exchange"),
     "export": Verb("moshi_zoo.cli.models:export", "a zoo folder to the released layout", "Exchange"),
@@ -105,7 +107,7 @@ def _run(words: list[str]) -> int:
         raise ValueError(unknown("verb", name, VERBS))
     module, _, function = VERBS[name].target.partition(":")
     target = getattr(importlib.import_module(module), function)
-    if VERBS[name].group == "Train":
+    if VERBS[name].target == _TRAINER:
         target([name, *rest])
     else:
         from moshi_zoo.cli.command import run

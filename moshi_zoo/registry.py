@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 Spec = dict[str, Any]
 T = TypeVar("T")
 
-_HOMES = ("moshi_zoo.modules", "moshi_zoo.models")  # packages whose import fills the table
+_HOMES = ("moshi_zoo.modules", "moshi_zoo.models", "moshi_zoo.losses")  # packages whose import fills the table
 _PLAIN_STRING = re.compile(r"[A-Za-z0-9_+-]*")  # no dot, slash or colon: cannot name code or a file
 
 

@@ -183,6 +183,22 @@ class Tokenizer:
             raise ValueError(f"token {strange[0]} is not in a vocabulary of {self.vocab_size}")
         return self._pieces.decode([i for i in ids if i not in self._silent])
 
+    def words(self, row: Sequence[int]) -> list[tuple[int, str]]:
+        """Words of a row with a token for each frame, as Moshi writes them, and the frame in which each begins.
+
+        A word begins after padding, or with a piece that begins with a space; what is no token of ours is padding.
+        """
+        words: list[tuple[int, str]] = []
+        word: list[int] = []
+        for frame, token in enumerate([*row, self.pad]):
+            is_text = 0 <= token < self.vocab_size and token not in self._silent
+            if word and not (is_text and not self.piece(token).startswith(_SPACE)):
+                words.append((frame - len(word), self.decode(word)))
+                word = []
+            if is_text:
+                word.append(token)
+        return words
+
     def piece(self, token: int) -> str:
         """How SentencePiece writes a token, with U+2581 for a space."""
         return self._pieces.id_to_piece(token)

@@ -31,7 +31,7 @@ def check(words: list[str]) -> None:
     if {"--help", "-h"} & set(rest):
         return
     rest = with_underscores(rest)
-    if VERBS[verb].group == "Train":
+    if VERBS[verb].target == VERBS["fit"].target:
         if "--ckpt_path" in rest:  # of the verb, and only made when it runs
             at = rest.index("--ckpt_path")
             del rest[at : at + 2]

@@ -63,7 +63,7 @@ def run(function: Target, words: list[str], *, name: str) -> None:
 def make_parser(function: Target, *, name: str) -> ArgumentParser:
     """The parser of a verb: keyword-only arguments are options, the others come by position.
 
-    A list of texts is typed as words with spaces between them.
+    A list of texts is typed as words with spaces between them; what is False by default, as an option without a value.
     """
     parser = ShortErrors(prog=f"moshi_zoo {name}", allow_abbrev=False, formatter_class=_Help)
     if isinstance(function, Mapping):
@@ -72,8 +72,10 @@ def make_parser(function: Target, *, name: str) -> ArgumentParser:
             own = make_parser(chosen, name=f"{name} {word}")
             choices.add_subcommand(word, own, help=parse(chosen.__doc__ or "").short_description)
         return parser
-    lists = {n: p for n, p in inspect.signature(function).parameters.items() if p.annotation in _LISTS}
-    parser.add_function_arguments(function, as_positional=True, skip=set(lists))
+    parameters = inspect.signature(function).parameters
+    lists = {n: p for n, p in parameters.items() if p.annotation in _LISTS}
+    flags = [n for n, p in parameters.items() if p.annotation is bool and p.default is False]
+    parser.add_function_arguments(function, as_positional=True, skip={*lists, *flags})
     meanings = {p.arg_name: p.description for p in parse(function.__doc__ or "").params}
     for argument, parameter in lists.items():
         options: dict[str, Any] = {"nargs": "+", "type": str, "help": meanings.get(argument)}
@@ -81,6 +83,8 @@ def make_parser(function: Target, *, name: str) -> ArgumentParser:
             needed = parameter.default is parameter.empty
             options |= {"required": True} if needed else {"default": parameter.default}
         parser.add_argument(f"--{argument}" if parameter.kind is parameter.KEYWORD_ONLY else argument, **options)
+    for flag in flags:
+        parser.add_argument(f"--{flag}", action="store_true", help=meanings.get(flag))
     return parser
 
 

@@ -1,45 +1,133 @@
-"""``data synth``: dialogues between a user and Moshi, spoken."""
+"""``data synth``: dialogues between a user and Moshi, spoken, and encoded if wanted."""
 
+import os
+import sys
+import time
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from moshi_zoo.data.code_encoding import Start
+    from moshi_zoo.data.dialogue_corpus import Corpus
 
 _MINUTES = 30.0
+_SECONDS = 30.0  # between lines of progress where there is no terminal
 
 
 def synth(
     *,
     out: Path,
+    codec: str | None = None,
     minutes: float | None = None,
     dialogues: int | None = None,
     split: Literal["train", "valid", "test"] = "train",
     seed: int = 0,
     augmentation: Literal["none", "mild", "paper"] = "mild",
     user_recordings: str | None = None,
+    digit_share: float = 0.0,
     noise: str | None = None,
+    view: Literal["recorded", "mono"] = "recorded",
+    num_codebooks: int | None = None,
+    processes: int | None = None,
+    device: str = "cpu",
 ) -> None:
-    """Make synthetic dialogues with exact answers and word times, in moshi-finetune's format (needs moshi_zoo[synth]).
+    """Make synthetic dialogues with exact answers and word times (needs moshi_zoo[synth]).
 
     Channel 0 is Moshi with one voice, channel 1 are users with many; users and exercises of valid and test are in no
-    other split. What is there already is not made again: a run that was stopped goes on, and more can be added. Next:
-    `data encode OUT`.
+    other split. What is there already is not made again: a run that was stopped goes on, and more can be added. All
+    splits fit in one place. Without a codec, files in moshi-finetune's format come out, which are large: 3 MB a minute.
+    With one, they are encoded at once, and a store comes out that `fit` trains Moshi on.
 
     Args:
-        out: the folder: manifest.jsonl, and SPLIT/000000.wav with its words in 000000.json. All splits fit in one.
+        out: with --codec the store, a folder; else a folder of files: manifest.jsonl, and SPLIT/000000.wav with its
+            words in 000000.json.
+        codec: name or folder of the codec that encodes the dialogues.
         minutes: how much to make; 30 if neither this nor --dialogues is given.
         dialogues: how many to make.
         split: whose voices and exercises.
         seed: another one makes other dialogues.
         augmentation: what is done to the user's channel: gain, noise, echo of Moshi and reverberation, by the paper's
             numbers (paper), so that a small model still hears what is said (mild), or none.
-        user_recordings: manifest of single recorded digits, which then take the user's part: the user says digits, and
-            Moshi counts on from one, and repeats several.
+        user_recordings: manifests of recordings that take the user's part, each with its share of the dialogues, such
+            as digits.jsonl:0.2,readings.jsonl:0.1; without a share, of all. With single recorded digits the user says
+            digits, and Moshi counts on from one, and repeats several; with recorded sentences the user reads phrases,
+            and Moshi says the last word of each.
+        digit_share: share of the other dialogues in which synthetic users say nothing but digits, as recorded ones do.
         noise: folder or manifest of noise recordings for the augmentation, those of the split or without one; hiss, if
             not given.
+        view: with --codec, encode the channels as they are (recorded), or both speakers mixed into one (mono).
+        num_codebooks: with --codec, codes a frame; all the codec has, if not given.
+        processes: with --codec, how many speak and encode side by side; as many as there are cores, if not given.
+        device: with --codec, where it computes, such as cpu or cuda.
     """
-    from moshi_zoo.data.dialogue_audio_corpus import Corpus, make
+    from moshi_zoo.data.dialogue_corpus import Corpus
 
-    corpus = Corpus(split, seed, augmentation, user_recordings, noise)
+    corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, noise)
     if minutes is None and dialogues is None:
         minutes = _MINUTES
+    if codec is not None:
+        _into_store(out, codec, corpus, dialogues, minutes, view, num_codebooks, processes, device)
+        return
+    if view != "recorded":
+        raise ValueError("files keep both channels: give --codec to encode both speakers mixed into one")
+
+    from moshi_zoo.data.dialogue_audio_corpus import make
+
     amount = make(out, corpus, dialogues=dialogues, minutes=minutes)
     print(f"{out / 'manifest.jsonl'}: {amount.dialogues} {split} dialogues, {amount.seconds / 60:.1f} min")
+
+
+def _into_store(
+    out: Path,
+    codec: str,
+    corpus: "Corpus",
+    dialogues: int | None,
+    minutes: float | None,
+    view: Literal["recorded", "mono"],
+    num_codebooks: int | None,
+    processes: int | None,
+    device: str,
+) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from moshi_zoo.cli.data_encode import identity_of
+    from moshi_zoo.cli.load_codec import load_codec
+    from moshi_zoo.data.code_store import CodeStoreWriter
+    from moshi_zoo.data.dialogue_code_corpus import Goal, fill
+    from moshi_zoo.data.dialogue_code_corpus import Progress as Made
+
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes is {processes}; it must be 1 or more")
+    goal = Goal(dialogues, minutes)
+    loaded = load_codec(codec, device)
+    identity = identity_of(loaded, codec, num_codebooks)
+    writer = CodeStoreWriter(out, identity)
+    open_codec = partial(_opened, str(loaded.folder), identity.num_codebooks, device)
+    console = Console(stderr=True)
+    made, began, line_at = Made(), time.monotonic(), time.monotonic() + _SECONDS
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=dialogues or (minutes or 0) * 60)
+        for made in fill(
+            writer, corpus, open_codec, goal, view=view, processes=processes or len(os.sched_getaffinity(0))
+        ):
+            rate = made.made / (time.monotonic() - began)
+            line = f"{made.dialogues} {corpus.split} dialogues, {rate:.1f} a second"
+            progress.update(task, completed=made.dialogues if dialogues else made.seconds, description=line)
+            if not console.is_terminal and time.monotonic() > line_at:
+                print(line, file=sys.stderr, flush=True)
+                line_at += _SECONDS
+    new = f"{made.made} of them new" if made.made else "all were there"
+    print(
+        f"{out}: {made.dialogues} {corpus.split} dialogues, {made.seconds / 60:.1f} min, {new}; "
+        f"{identity.num_codebooks} codebooks of {identity.codebook_size} at {identity.frame_rate:g} Hz"
+    )
+
+
+def _opened(folder: str, num_codebooks: int, device: str) -> "Start":
+    """The codec, in the process that calls this."""
+    from moshi_zoo.cli.data_encode import streams
+    from moshi_zoo.cli.load_codec import load_codec
+
+    return streams(load_codec(folder, device), num_codebooks, device)

@@ -44,8 +44,14 @@ def make_room(folder: Path, checkpoint: Path | None) -> None:
     goes_on = checkpoint is not None and folder.absolute() in checkpoint.absolute().parents
     if goes_on or not any((folder / name).exists() for name in _RESULTS):
         return
+    aside = move_aside(folder)
+    print(f"{folder} held an earlier run: it is now {aside} (--ckpt_path last would have continued it)", flush=True)
+
+
+def move_aside(folder: Path) -> Path:
+    """Give a folder the next free name, such as ``mimi-nano.1``: nothing that was made is ever deleted."""
     number = 1
     while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
     folder.rename(aside)
-    print(f"{folder} held an earlier run: it is now {aside} (--ckpt_path last would have continued it)", flush=True)
+    return aside

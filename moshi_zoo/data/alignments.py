@@ -23,6 +23,7 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_USER"
 """Labels of the speakers in channel 0, which is Moshi, and in channel 1."""
 
 _CHANNELS = (MAIN, OTHER)
+_WORDS = "alignments"
 _EXAMPLE = '{"alignments": [["hello", [0.48, 0.95], "SPEAKER_MAIN"]]}'
 
 
@@ -65,10 +66,20 @@ def read_words(recording: Recording) -> list[Word] | None:
     """
     path = sidecar(recording.path)
     if path.is_file():
-        return _sorted(_word(entry, path) for entry in _alignments(path))
+        return _sorted(_word(entry, path) for entry in _content(path)[_WORDS])
     if recording.words is None:
         return None
     return _sorted(_manifest_word(entry, recording.path) for entry in recording.words)
+
+
+def read_about(recording: Recording) -> dict[str, Any]:
+    """What the file beside a recording says but for the words, such as ``turns``; empty: nothing.
+
+    Raises:
+        ValueError: if it is malformed.
+    """
+    path = sidecar(recording.path)
+    return {name: value for name, value in _content(path).items() if name != _WORDS} if path.is_file() else {}
 
 
 def write_words(audio: Path, words: Iterable[Word], more: Mapping[str, Any] | None = None) -> None:
@@ -80,7 +91,7 @@ def write_words(audio: Path, words: Iterable[Word], more: Mapping[str, Any] | No
         more: What else to say about it, by name.
     """
     alignments = [[w.text, [round(w.start_s, 4), round(w.end_s, 4)], w.speaker] for w in words]
-    write_whole(sidecar(audio), json.dumps({"alignments": alignments, **(more or {})}, ensure_ascii=False) + "\n")
+    write_whole(sidecar(audio), json.dumps({_WORDS: alignments, **(more or {})}, ensure_ascii=False) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -115,15 +126,14 @@ def _weighted(part: str) -> tuple[str, float]:
         return part, 1.0  # a colon in the name of a folder
 
 
-def _alignments(path: Path) -> list[Any]:
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}); it looks like {_EXAMPLE}") from error
-    entries = content.get("alignments") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError(f'{path} has no list "alignments"; it looks like {_EXAMPLE}')
-    return entries
+    if not isinstance(content, dict) or not isinstance(content.get(_WORDS), list):
+        raise ValueError(f'{path} has no list "{_WORDS}"; it looks like {_EXAMPLE}')
+    return content
 
 
 def _word(entry: Any, path: Path) -> Word:

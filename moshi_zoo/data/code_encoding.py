@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from moshi_zoo.data import audio
-from moshi_zoo.data.alignments import read_words
+from moshi_zoo.data.alignments import read_about, read_words
 from moshi_zoo.data.audio import AudioError
 from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
 from moshi_zoo.data.manifest import Recording
@@ -84,83 +84,97 @@ def encode_dialogues(
             writer.write_shard(shard)
 
 
-class _Stream:
-    """A file on its way through the codec."""
+def encode_side_by_side(
+    sources: Sequence[Iterator[Tensor]], channels: Sequence[int], frame_size: int, start: Start
+) -> list[Tensor]:
+    """Waveforms that come in blocks, encoded in one batch, each as if it were alone.
+
+    Args:
+        sources: Blocks [C, S] of :data:`BLOCK_FRAMES` whole frames; a source's last block may be shorter. One block at
+            least.
+        channels: C of each.
+        frame_size: Samples of a frame.
+        start: The codec.
+
+    Returns:
+        Codes of each, int16 [C, K, T]; the last frame is filled up with silence.
+    """
+    codes: list[list[Tensor]] = [[] for _ in sources]
+    encode = start(sum(channels))
+    while True:
+        blocks = [next(source, None) for source in sources]
+        longest = max((block.shape[1] for block in blocks if block is not None), default=0)
+        if not longest:
+            return [torch.cat(own, dim=-1) for own in codes]
+        wav = torch.zeros(sum(channels), longest + -longest % frame_size)
+        for rows, block in zip(wav.split(list(channels)), blocks, strict=True):
+            if block is not None:
+                rows[:, : block.shape[1]] = block
+        coded = encode(wav[:, None]).to("cpu", torch.int16)  # [N, K, T]
+        for own, rows, block in zip(codes, coded.split(list(channels)), blocks, strict=True):
+            if block is not None:
+                own.append(rows[..., : -(-block.shape[1] // frame_size)])
+
+
+class _File:
+    """A file on its way through the codec: an iterator of its blocks [C, S]."""
 
     def __init__(self, recording: Recording, codec: CodecIdentity):
-        self.recording, self.codec = recording, codec
+        self.recording = recording
         self.channels = audio.probe(recording.path).channels
         if self.channels > 2:
             fix = "keep two of them: Moshi in the first, the user in the second"
             raise AudioError(recording.path, f"has {self.channels} channels", fix)
         self.words = read_words(recording)
-        self.num_samples = 0
-        self.codes: list[Tensor] = []
+        self.about = read_about(recording)
+        self.error: AudioError | None = None
         seconds = BLOCK_FRAMES * codec.frame_size / codec.sample_rate
         self._blocks = audio.stream(recording.path, codec.sample_rate, block_seconds=seconds)
+        self._first = next(self._blocks, None)  # a file without any sound is noticed before the others wait for it
 
-    def next_block(self) -> Tensor | None:
-        """[C, S]; None: the file is over."""
-        block = next(self._blocks, None)
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        """A file that turns out to be damaged ends there."""
+        block, self._first = self._first, None
         if block is not None:
-            self.num_samples += block.shape[1]
-        return block
+            return block
+        try:
+            return next(self._blocks)
+        except AudioError as error:
+            self.error = error
+            raise StopIteration from error
 
-    def coded(self) -> CodedDialogue:
-        """All of it; the last frame is filled up with silence."""
-        num_frames = -(-self.num_samples // self.codec.frame_size)
+    def coded(self, codes: Tensor) -> CodedDialogue:
+        """With all that is known about it."""
         path = self.recording.path
         entry = Entry(
             path=_name(path),
             bytes=path.stat().st_size,
             channels=self.channels,
-            num_frames=num_frames,
+            num_frames=codes.shape[-1],
             split=self.recording.split,
             num_words=None if self.words is None else len(self.words),
         )
-        return CodedDialogue(entry, torch.cat(self.codes, dim=-1)[..., :num_frames], self.words)
+        return CodedDialogue(entry, codes, self.words, self.about)
 
 
 def _encoded(
     recordings: Sequence[Recording], codec: CodecIdentity, start: Start, bad: list[BadFile]
 ) -> list[CodedDialogue]:
     """Files side by side; those that turn out bad are noted."""
-    streams: list[_Stream] = []
+    files: list[_File] = []
     for recording in recordings:
         try:
-            streams.append(_Stream(recording, codec))
+            files.append(_File(recording, codec))
         except ValueError as error:
             bad.append(_bad(recording, error))
-    failed: set[_Stream] = set()
-    encode = start(sum(stream.channels for stream in streams)) if streams else None
-    while encode:
-        blocks = [_block(stream, failed, bad) for stream in streams]
-        longest = max((block.shape[1] for block in blocks if block is not None), default=0)
-        if not longest:
-            break
-        longest += -longest % codec.frame_size
-        wav = torch.zeros(sum(stream.channels for stream in streams), longest)
-        row = 0
-        for stream, block in zip(streams, blocks, strict=True):
-            if block is not None:
-                wav[row : row + stream.channels, : block.shape[1]] = block
-            row += stream.channels
-        codes = encode(wav[:, None]).to("cpu", torch.int16)  # [N, K, T]
-        for stream, block, own in zip(streams, blocks, codes.split([s.channels for s in streams]), strict=True):
-            if block is not None:
-                stream.codes.append(own)
-    return [stream.coded() for stream in streams if stream not in failed and stream.codes]
-
-
-def _block(stream: _Stream, failed: set[_Stream], bad: list[BadFile]) -> Tensor | None:
-    if stream in failed:
-        return None
-    try:
-        return stream.next_block()
-    except AudioError as error:
-        failed.add(stream)
-        bad.append(_bad(stream.recording, error))
-        return None
+    if not files:
+        return []
+    codes = encode_side_by_side(files, [file.channels for file in files], codec.frame_size, start)
+    bad += [_bad(file.recording, file.error) for file in files if file.error]
+    return [file.coded(own) for file, own in zip(files, codes, strict=True) if not file.error]
 
 
 def _is_known(recording: Recording, writer: CodeStoreWriter) -> bool:

@@ -1,14 +1,14 @@
 """Dialogues as codes: encoded once, kept in safetensors shards, read a window at a time.
 
 A store is a folder: ``store.json`` says which codec made the codes; ``shard-00000.safetensors`` holds for each dialogue
-the codes, int16 [C, K, T], and its words, as the bytes of JSON; ``shard-00000.jsonl`` says what is in it, a line for
-each. A shard is there when its lines are. To stop while one is made costs that shard only.
+the codes, int16 [C, K, T], its words, and what else is known about it, as the bytes of JSON; ``shard-00000.jsonl`` says
+what is in it, a line for each. A shard is there when its lines are. To stop while one is made costs that shard only.
 """
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from moshi_zoo.data.alignments import Word, write_whole
+from moshi_zoo.data.code_views import View
 
 _ABOUT = "store.json"
 _VERSION = 1  # of this layout
@@ -63,6 +64,7 @@ class Entry:
         split: As the manifest said.
         num_words: Words known; None: nothing is known about them.
         shard: Number of the shard that has it.
+        view: How it was encoded.
     """
 
     path: str
@@ -72,15 +74,24 @@ class Entry:
     split: str | None
     num_words: int | None
     shard: int = 0
+    view: View = "recorded"
 
 
 @dataclass(frozen=True)
 class CodedDialogue:
-    """What is to be stored: codes, integers [C, K, T], and words, None if not known."""
+    """What is to be stored.
+
+    Args:
+        entry: What it is.
+        codes: Integers [C, K, T].
+        words: None if not known.
+        about: What else is known about it, for JSON: such as its turns, and the right answers.
+    """
 
     entry: Entry
     codes: Tensor
     words: Sequence[Word] | None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CodeStore:
@@ -120,8 +131,16 @@ class CodeStore:
         entry = self.entries[number]
         if entry.num_words is None:
             return None
-        written = self._opened(_shard(self.folder, entry.shard)).get_tensor(_words_key(entry))
-        return [Word(*word) for word in json.loads(written.numpy().tobytes())]
+        return [Word(*word) for word in self._json(entry, _words_key(entry))]
+
+    def about(self, number: int) -> dict[str, Any]:
+        """What else is known about a dialogue, such as ``turns``; empty: nothing."""
+        entry = self.entries[number]
+        known = _about_key(entry) in self._opened(_shard(self.folder, entry.shard)).keys()
+        return self._json(entry, _about_key(entry)) if known else {}
+
+    def _json(self, entry: Entry, key: str) -> Any:
+        return json.loads(self._opened(_shard(self.folder, entry.shard)).get_tensor(key).numpy().tobytes())
 
 
 class CodeStoreWriter:
@@ -149,7 +168,7 @@ class CodeStoreWriter:
             write_whole(folder / _ABOUT, json.dumps({"version": _VERSION, "codec": asdict(codec)}, indent=1) + "\n")
         indexes = _indexes(folder)
         self.known = {entry.path: entry for path in indexes for entry in _read_index(path)}
-        self._next_shard = len(indexes)
+        self._next_shard = 1 + max((int(path.stem.rpartition("-")[2]) for path in indexes), default=-1)
 
     def write_shard(self, dialogues: Iterable[CodedDialogue]) -> None:
         """Add dialogues as one shard, which is there as a whole or not at all."""
@@ -159,8 +178,9 @@ class CodeStoreWriter:
             self._check(dialogue)
             tensors[_codes_key(entry)] = dialogue.codes.to("cpu", torch.int16).contiguous()
             if dialogue.words is not None:
-                written = json.dumps([[w.text, w.start_s, w.end_s, w.speaker] for w in dialogue.words]).encode()
-                tensors[_words_key(entry)] = torch.frombuffer(bytearray(written), dtype=torch.uint8)
+                tensors[_words_key(entry)] = _as_json([[w.text, w.start_s, w.end_s, w.speaker] for w in dialogue.words])
+            if dialogue.about:
+                tensors[_about_key(entry)] = _as_json(dialogue.about)
             lines.append(entry)
         shard = _shard(self.folder, number)
         draft = shard.with_name(f".{shard.name}")
@@ -193,12 +213,20 @@ def _words_key(entry: Entry) -> str:
     return f"words/{entry.path}"
 
 
+def _about_key(entry: Entry) -> str:
+    return f"about/{entry.path}"
+
+
+def _as_json(content: Any) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
+
+
 def _indexes(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*.jsonl"))
 
 
 def _read_index(path: Path) -> Iterator[Entry]:
-    names = {field.name for field in fields(Entry)}
+    names = {known.name for known in fields(Entry)}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             yield Entry(**{name: value for name, value in json.loads(line).items() if name in names})

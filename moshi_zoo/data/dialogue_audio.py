@@ -20,8 +20,9 @@ from moshi_zoo.data.espeak import Interval, Utterance
 SAMPLE_RATE = 24_000
 """Of the dialogues in Hz: Mimi's."""
 
-ROOM_TONE_DB = (-60.0, -50.0)
-"""Of both channels, RMS below full scale. Without it, silence would be one frame of codes that a model copies."""
+ROOM_TONE_DB = (-72.0, -52.0)
+"""Of both channels, RMS below full scale. Without it, silence would be one frame of codes that a model copies. From the
+background of clean recordings, which codecs are trained on (-78 to -66), up to that of a noisy room."""
 
 _SPEECH_DB = -24.0  # RMS of Moshi's speech
 _USER_DB = (-4.0, 4.0)  # users' beside it

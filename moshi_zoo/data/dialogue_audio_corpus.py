@@ -2,54 +2,23 @@
 
 import json
 import os
-import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
 from moshi_zoo.data import audio
 from moshi_zoo.data.alignments import sidecar, write_whole, write_words
-from moshi_zoo.data.augment import MILD, PAPER, Noises, UserAugmentation
-from moshi_zoo.data.dialogue import Dialogue
-from moshi_zoo.data.dialogue_audio import SAMPLE_RATE, SpokenDialogue, speak
-from moshi_zoo.data.dialogue_audio_digits import digit_dialogue
-from moshi_zoo.data.dialogue_audio_voices import MOSHI, RecordedWords, SyntheticTalker, synthetic_user
-from moshi_zoo.data.dialogue_tasks import DIGITS, Split
-from moshi_zoo.data.dialogues import dialogue
-from moshi_zoo.data.espeak import Engine
-from moshi_zoo.data.manifest import find
+from moshi_zoo.data.dialogue_audio import SAMPLE_RATE
+from moshi_zoo.data.dialogue_corpus import BLOCK, Corpus, Speaker, Take, check_same
+from moshi_zoo.data.dialogue_tasks import Split
 
-AUGMENTATIONS: dict[str, UserAugmentation | None] = {"none": None, "mild": MILD, "paper": PAPER}
-"""Ways to change the user's channel, by name."""
-
-_VERSION = 1  # of this file's output: change it with anything that changes a sample
-_BLOCK = 32  # dialogues of one engine: espeak's sound depends on what it said before, and each engine costs memory
 _SETTINGS = ".settings.json"
 _MANIFEST = "manifest.jsonl"
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What dialogues to make.
-
-    Args:
-        split: Whose exercises and voices.
-        seed: Of all draws.
-        augmentation: What is done to the user's channel: nothing, the paper's numbers, or milder ones.
-        user_recordings: Manifest of single recorded digits that take the user's part. None: espeak does.
-        noise: Folder or manifest of noise for the augmentation. None: hiss is made.
-    """
-
-    split: Split = "train"
-    seed: int = 0
-    augmentation: Literal["none", "mild", "paper"] = "mild"
-    user_recordings: str | None = None
-    noise: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,38 +63,6 @@ def make(folder: Path, corpus: Corpus, *, dialogues: int | None = None, minutes:
     return Amount(len(lines), seconds)
 
 
-class _Speaker:
-    """Speaks dialogues by number, from a multiple of the block size on, without a gap."""
-
-    def __init__(self, corpus: Corpus):
-        self.corpus, self.engine = corpus, Engine()
-        self.recorded = RecordedWords(corpus.user_recordings, DIGITS) if corpus.user_recordings else None
-        self.noises = Noises(_noise_files(corpus.noise, corpus.split) if corpus.noise else [], SAMPLE_RATE)
-
-    def speak(self, number: int) -> tuple[Dialogue, SpokenDialogue, dict[str, str]]:
-        """A dialogue, its sound, and the names of the voices."""
-        corpus = self.corpus
-        rng = random.Random(f"{corpus.seed}/audio/{corpus.split}/{number}")
-        moshi = SyntheticTalker(self.engine, MOSHI)
-        if self.recorded:
-            written = digit_dialogue(corpus.seed, corpus.split, number)
-            user = self.recorded.talker(corpus.split, rng, self.engine.sample_rate)
-        else:
-            written = dialogue(corpus.seed, corpus.split, number)
-            user = synthetic_user(self.engine, corpus.split, rng)
-        augmentation = AUGMENTATIONS[corpus.augmentation]
-        spoken = speak(written, moshi=moshi, user=user, augmentation=augmentation, noises=self.noises, rng=rng)
-        return written, spoken, {"moshi": moshi.name, "user": user.name}
-
-
-def _noise_files(source: str, split: Split) -> list[Path]:
-    """Recordings of noise that are marked for a split, or not marked."""
-    files = [r.path for r in find(source) if r.kind != "rir" and r.split in (None, split)]
-    if not files:
-        raise ValueError(f"{source} has no noise for the split {split!r}: leave the splits in its manifest unmarked")
-    return files
-
-
 def _lines(folder: Path, corpus: Corpus) -> Iterator[dict[str, Any]]:
     """Lines of the manifest without end; dialogues are made unless they are there."""
     number, speaker, next_to_speak = 0, None, -1
@@ -133,13 +70,13 @@ def _lines(folder: Path, corpus: Corpus) -> Iterator[dict[str, Any]]:
         path = Path(corpus.split) / f"{number:06d}.wav"
         line = _line(folder, path)
         if line is None:
-            begin = number // _BLOCK * _BLOCK
+            begin = number // BLOCK * BLOCK
             if speaker is None or not begin < next_to_speak <= number:  # one that has begun with this block goes on
-                speaker, next_to_speak = _Speaker(corpus), begin
+                speaker, next_to_speak = Speaker(corpus), begin
             while next_to_speak < number:  # said before: espeak has to have said it again
                 speaker.speak(next_to_speak)
                 next_to_speak += 1
-            _save(folder / path, *speaker.speak(number), number=number)
+            _save(folder / path, speaker.speak(number))
             next_to_speak = number + 1
             line = _line(folder, path)
             assert line is not None, "it has just been written"
@@ -147,15 +84,14 @@ def _lines(folder: Path, corpus: Corpus) -> Iterator[dict[str, Any]]:
         number += 1
 
 
-def _save(path: Path, written: Dialogue, spoken: SpokenDialogue, voices: dict[str, str], *, number: int) -> None:
+def _save(path: Path, take: Take) -> None:
     """Write a dialogue; its words come last, and say that the sound is complete."""
     handle, draft = tempfile.mkstemp(".wav", ".", path.parent)
     os.close(handle)
-    audio.save(draft, spoken.wav, SAMPLE_RATE)
+    audio.save(draft, take.spoken.wav, SAMPLE_RATE)
     os.chmod(draft, 0o644)  # noqa: PTH101 - the name is all there is
     Path(draft).replace(path)
-    more = {"duration": round(spoken.duration, 4), "family": written.family, "number": number, "voices": voices}
-    write_words(path, spoken.words, {**more, "turns": spoken.turns})
+    write_words(path, take.spoken.words, take.about)
 
 
 def _line(folder: Path, path: Path) -> dict[str, Any] | None:
@@ -170,17 +106,11 @@ def _line(folder: Path, path: Path) -> dict[str, Any] | None:
 
 def _check_settings(home: Path, corpus: Corpus) -> None:
     """Note what the folder holds, or compare."""
-    settings = {"version": _VERSION, **asdict(corpus)}
     file = home / _SETTINGS
-    if not file.is_file() or not any(home.glob("[0-9]*.json")):
-        write_whole(file, json.dumps(settings) + "\n")
-        return
-    before = json.loads(file.read_bytes())
-    if before != settings:
-        changed = ", ".join(
-            f"{name} was {before.get(name)!r}" for name in settings if before.get(name) != settings[name]
-        )
-        raise ValueError(f"{home} holds other dialogues ({changed}): make these in another folder, or remove that one")
+    if file.is_file() and any(home.glob("[0-9]*.json")):
+        check_same(json.loads(file.read_bytes()), corpus.settings, str(home))
+    else:
+        write_whole(file, json.dumps(corpus.settings) + "\n")
 
 
 def _write_manifest(path: Path, split: Split, lines: list[dict[str, Any]]) -> None:

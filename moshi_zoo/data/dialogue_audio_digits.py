@@ -1,7 +1,7 @@
 """Dialogues in which users say nothing but digits, so that recorded digits can take their part.
 
 Who says one digit wants to hear the next two; who says more wants them repeated. Nobody says which: Moshi has to hear
-it, to remember, and to notice when the user has finished. Rows of three digits are held out of training as in
+it, to remember, and to notice when the user has finished. Rows of three digits and more are held out of training as in
 :mod:`moshi_zoo.data.dialogue_tasks`, and so are pairs.
 """
 
@@ -12,6 +12,7 @@ from moshi_zoo.data.dialogue_tasks import DIGITS, Split, split_of, split_of_digi
 
 FAMILY = "spoken digits"
 
+_LENGTHS = (1, 1, 2, 2, 3, 3, 4)  # of what the user says
 _BARGE_IN_SHARE = 0.1  # of exchanges
 _SILENT_SHARE = 0.1  # of dialogues
 _SILENCE_S = (3.0, 8.0)
@@ -35,11 +36,12 @@ def digit_dialogue(seed: int, split: Split, number: int) -> Dialogue:
 
 
 def _exchange(rng: random.Random, split: Split) -> tuple[list[str], list[str]]:
+    length = rng.choice(_LENGTHS)
     while True:
-        digits = [rng.randrange(10) for _ in range(rng.randint(1, 3))]
-        if len(digits) == 1:
+        digits = [rng.randrange(10) for _ in range(length)]
+        if length == 1:
             return _words(digits), _words([(digits[0] + 1) % 10, (digits[0] + 2) % 10])
-        if (split_of_digits(digits) if len(digits) > 2 else split_of(f"digits/{digits}")) == split:
+        if (split_of_digits(digits) if length > 2 else split_of(f"digits/{digits}")) == split:
             return _words(digits), _words(digits)
 
 

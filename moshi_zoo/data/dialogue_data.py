@@ -40,7 +40,8 @@ class DialogueData(LightningDataModule):
     Args:
         source: A store made by `data encode`. Several with their shares of the training windows:
             ``{calls: 0.7, synthetic: 0.3}``, or ``calls:0.7,synthetic:0.3``.
-        tokenizer: A SentencePiece file, or a zoo folder: that of the net's Helium.
+        tokenizer: A SentencePiece file, or a zoo folder: that of the net's Helium. None: that of the model which the run
+            starts from (``init_from``).
         vocab_size: Text tokens that the net knows.
         num_own_codebooks: Codebooks of Moshi's voice that the net knows; stores may have more.
         num_user_codebooks: Codebooks of the user's; 0: the user is left out.
@@ -70,7 +71,7 @@ class DialogueData(LightningDataModule):
     def __init__(
         self,
         source: str | dict[str, float],
-        tokenizer: str,
+        tokenizer: str | None = None,
         vocab_size: int = 1024,
         num_own_codebooks: int = 8,
         num_user_codebooks: int = 8,
@@ -126,6 +127,11 @@ class DialogueData(LightningDataModule):
             raise ValueError(
                 f"the net has {wanted} codebooks of {self.codebook_size} for a speaker, {next(iter(every))} has "
                 f"{codec.num_codebooks} of {codec.codebook_size}: encode with another codec, or take another net"
+            )
+        if self.tokenizer_path is None:
+            raise ValueError(
+                "tokenizer is not given, and the run starts from no model that has one: set data.tokenizer to the "
+                "folder of the Helium that the net's text is in"
             )
         self.tokenizer = tokenizer = Tokenizer.load(self.tokenizer_path)
         if tokenizer.vocab_size > self.vocab_size:

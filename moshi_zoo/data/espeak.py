@@ -4,6 +4,7 @@ The ``espeakng_loader`` wheel carries the library and its voices; ctypes drives 
 events, that is of the samples themselves, not of an aligner.
 """
 
+import _ctypes
 import bisect
 import ctypes
 import difflib
@@ -13,6 +14,7 @@ import re
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +125,9 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        self._library, data = _load_private_copy()
+        self._library, data, is_private = _load_copy()
+        if is_private:
+            weakref.finalize(self, _unload, self._library).atexit = False
         self._variants = frozenset(path.name for path in (data / "voices" / "!v").iterdir())
         self._lock = threading.Lock()  # an engine holds one voice and one text at a time
         self._blocks: list[np.ndarray] = []
@@ -233,7 +237,8 @@ def _shared_engine() -> Engine:
     return Engine()
 
 
-def _load_private_copy() -> tuple[ctypes.CDLL, Path]:
+def _load_copy() -> tuple[ctypes.CDLL, Path, bool]:
+    """The library, its data, and whether this copy is nobody else's."""
     try:
         import espeakng_loader
     except ImportError as error:
@@ -244,10 +249,17 @@ def _load_private_copy() -> tuple[ctypes.CDLL, Path]:
     original = espeakng_loader.get_library_path()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps a loaded file
         try:
-            library = ctypes.CDLL(shutil.copy(original, folder))
+            library, is_private = ctypes.CDLL(shutil.copy(original, folder)), True
         except OSError:  # a temporary folder mounted without permission to execute
-            library = ctypes.CDLL(original)
+            library, is_private = ctypes.CDLL(original), False
     unsigned, pointer = ctypes.c_uint, ctypes.c_void_p
     text = (ctypes.c_char_p, ctypes.c_size_t)
     library.espeak_Synth.argtypes = (*text, unsigned, ctypes.c_int, unsigned, unsigned, pointer, pointer)
-    return library, Path(espeakng_loader.get_data_path())
+    return library, Path(espeakng_loader.get_data_path()), is_private
+
+
+def _unload(library: ctypes.CDLL) -> None:
+    """Give the memory of an engine back: a corpus takes hundreds of them."""
+    library.espeak_Terminate()
+    if hasattr(_ctypes, "dlclose"):  # not on Windows
+        _ctypes.dlclose(library._handle)

@@ -31,6 +31,21 @@ class TokenLoss:
         return self.total / self.count.clamp(min=1)
 
 
+@dataclass(frozen=True)
+class WeightedLoss:
+    """A weighted sum of the losses of targets, and what each of them is.
+
+    Args:
+        total: sum of the weighted negative log-likelihoods in nats, float32; carries the gradient.
+        nats: negative log-likelihood of each target, float32 [...]; 0 where the weight is.
+        hits: whether the target is the likeliest of all, bool [...]; False where the weight is 0.
+    """
+
+    total: Tensor
+    nats: Tensor
+    hits: Tensor
+
+
 def chunked_cross_entropy(
     hidden: Tensor, weight: Tensor, targets: Tensor, mask: Tensor | None = None, *, chunk: int = 1024
 ) -> TokenLoss:
@@ -48,49 +63,72 @@ def chunked_cross_entropy(
     Raises:
         ValueError: if the shapes do not belong together.
     """
-    if hidden.shape[:-1] != targets.shape or hidden.shape[-1:] != weight.shape[1:]:
-        raise ValueError(
-            f"hidden {tuple(hidden.shape)} [..., D], weight {tuple(weight.shape)} [V, D] and targets "
-            f"{tuple(targets.shape)} [...] do not belong together"
-        )
     counted = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask
-    total = _ChunkedCrossEntropy.apply(
-        hidden.flatten(0, -2), weight, targets.flatten(), counted.flatten(), chunk, torch.is_grad_enabled()
+    return TokenLoss(weighted_cross_entropy(hidden, weight, targets, counted.float(), chunk=chunk).total, counted.sum())
+
+
+def weighted_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, *, chunk: int = 1024
+) -> WeightedLoss:
+    """:func:`chunked_cross_entropy` with a weight for each target.
+
+    Args:
+        hidden: [..., D].
+        weight: of the output layer, [V, D].
+        targets: int64 [...]; any number where the weight is 0.
+        weights: float32 [...].
+        chunk: positions whose logits are held at a time.
+
+    Raises:
+        ValueError: if the shapes do not belong together.
+    """
+    if hidden.shape[:-1] != targets.shape or hidden.shape[-1:] != weight.shape[1:] or weights.shape != targets.shape:
+        raise ValueError(
+            f"hidden {tuple(hidden.shape)} [..., D], weight {tuple(weight.shape)} [V, D], targets "
+            f"{tuple(targets.shape)} [...] and weights {tuple(weights.shape)} [...] do not belong together"
+        )
+    total, nats, hits = _ChunkedCrossEntropy.apply(
+        hidden.flatten(0, -2), weight, targets.flatten(), weights.flatten(), chunk, torch.is_grad_enabled()
     )
-    return TokenLoss(total, counted.sum())
+    return WeightedLoss(total, nats.view_as(targets), hits.view_as(targets))
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, counted: Tensor, chunk: int, learns: bool
-    ) -> Tensor:
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int, learns: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         matrix = weight.to(dtype)
         wants_hidden, wants_weight = (learns and needed for needed in ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
-        total = torch.zeros((), device=hidden.device)
+        nats = torch.empty(len(hidden), device=hidden.device)
+        hits = torch.empty(len(hidden), dtype=torch.bool, device=hidden.device)
         with torch.autocast(device, enabled=False):
             for first in range(0, len(hidden), chunk):
                 part = slice(first, first + chunk)
-                x, counts = hidden[part].to(dtype), counted[part, None]  # [n, D], [n, 1]
+                x, share = hidden[part].to(dtype), weights[part, None]  # [n, D], [n, 1]
+                counts = share != 0
                 target = targets[part, None].where(counts, 0)
                 scores = torch.log_softmax(x @ matrix.t(), dim=-1, dtype=torch.float32)  # [n, V]
-                total -= (scores.gather(1, target) * counts).sum()
+                likelihood = scores.gather(1, target)
+                nats[part] = (-likelihood).masked_fill(~counts, 0)[:, 0]
+                hits[part] = ((likelihood >= scores.amax(1, keepdim=True)) & counts)[:, 0]
                 if not (wants_hidden or wants_weight):
                     continue
                 error = scores.exp_().scatter_add_(1, target, scores.new_full((len(x), 1), -1.0)).to(dtype)
                 if grad_hidden is not None:
-                    grad_hidden[part] = (error @ matrix) * counts
+                    grad_hidden[part] = (error @ matrix) * share
                 if grad_weight is not None:
-                    grad_weight += error.t() @ (x * counts)
+                    grad_weight += error.t() @ (x * share.to(dtype))
         ctx.save_for_backward(grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
-        return total
+        ctx.mark_non_differentiable(nats, hits)
+        return (nats * weights).sum(), nats, hits
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grads = [None if grad is None else grad * grad_total.to(grad.dtype) for grad in ctx.saved_tensors]
         return *grads, None, None, None, None

@@ -218,8 +218,7 @@ class Moshi(nn.Module):
         self._check(codes)
         tokens = self.delays.delay(codes)  # [B, rows, T + 1]
         text = self.temporal.transform(self.embed(tokens[..., :-1]))  # [B, T, D]
-        targets = tokens[:, : 1 + self.num_generated, 1:]
-        mask = (targets != NOTHING) & (targets != self.delays.initial_tokens[: 1 + self.num_generated, None])
+        targets, mask = self._targets(tokens)
         positions = self._positions(mask[:, 1:].any(1).flatten(), depth_fraction)
         chosen = targets.transpose(0, 1).flatten(1)[:, positions]  # [1 + K, N]
         return MoshiHidden(
@@ -231,6 +230,18 @@ class Moshi(nn.Module):
             audio_mask=mask[:, 1:].transpose(0, 1).flatten(1)[:, positions],
             positions=positions,
         )
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Text alone, int64 [B, T] -> what ``temporal.output`` sees, [B, T, D]: Helium's, whose trunk this is."""
+        return self.temporal.hidden(tokens)
+
+    def targets(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to be said at each position, int64 [B, 1 + K, T], and where there is something, bool of that shape.
+
+        Args:
+            codes: as of :meth:`forward`.
+        """
+        return self._targets(self.delays.delay(codes))
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Tokens of all rows int64 [B, rows, T] -> the temporal transformer's input [B, T, D].
@@ -302,6 +313,10 @@ class Moshi(nn.Module):
         if state.num_steps <= max(self.delays.rows[1:first_user]):
             return text, None
         return text, self.delays.frame(state.rows, 1, first_user)[..., None]
+
+    def _targets(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        targets = tokens[:, : 1 + self.num_generated, 1:]
+        return targets, (targets != NOTHING) & (targets != self.delays.initial_tokens[: 1 + self.num_generated, None])
 
     def _positions(self, useful: Tensor, fraction: float) -> Tensor:
         """All positions, or a share of them, drawn among the useful ones, bool [B T], while there are any."""

@@ -25,15 +25,15 @@ class KeyValueState(State):
     keys: Tensor
     values: Tensor
 
-    def append(self, keys: Tensor, values: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Write a chunk [B, H, T, head_dim] at its slots [B, T]; returns the whole ring.
+    def append(self, keys: Tensor, values: Tensor, slots: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:
+        """Write a chunk [B, H, T, head_dim] at its slots [B, 1, T, 1]; returns the ring's first ``num_keys`` slots.
 
         Paused rows are written too: they overwrite only what has left their window, and write it again when they go on.
         """
-        index = slots[:, None, :, None].expand_as(keys)
+        index = slots.expand_as(keys)
         self.keys.scatter_(2, index, keys.to(self.keys.dtype))  # autocast: the ring has the dtype of the weights
         self.values.scatter_(2, index, values.to(self.values.dtype))
-        return self.keys, self.values
+        return self.keys.narrow(2, 0, num_keys), self.values.narrow(2, 0, num_keys)
 
 
 @dataclass
@@ -43,14 +43,14 @@ class Window:
     Args:
         angles: rotations of the chunk's positions.
         mask: bool [B, 1, T, keys], or None where plain causality says the same (flash kernels then run).
-        slots: int64 [B, T], where the ring takes the chunk's keys; None without a state.
-        num_keys: how much of the ring there is to see; None: all.
+        slots: int64 [B, 1, T, 1], where the ring takes the chunk's keys; None without a state.
+        num_keys: how much of the ring there is to see.
     """
 
     angles: Tensor
     mask: Tensor | None = None
     slots: Tensor | None = None
-    num_keys: int | None = None
+    num_keys: int = 0
 
     @classmethod
     def offline(cls, positions: Tensor, context: int, angles: Tensor) -> "Window":
@@ -62,17 +62,20 @@ class Window:
     @classmethod
     def ring(cls, positions: Tensor, context: int, angles: Tensor, capacity: int) -> "Window":
         """The chunk continues a stream whose last ``capacity`` positions are in a ring; positions [B, T]."""
-        T, newest, slots = positions.shape[1], positions[:, -1:], positions % capacity
+        T, newest = positions.shape[1], positions[:, -1:]
+        slots = (positions % capacity)[:, None, :, None]
         # A CPU can look at the positions and leave out the slots that no stream has reached. A GPU would have to be
         # waited for, and its recorded steps have fixed shapes: there the mask does it.
         on_cpu = positions.device.type == "cpu" and not torch.compiler.is_compiling()
-        looks = on_cpu and (T == 1 or capacity > _SHORT)
-        num_keys = min(int(newest.max()) + 1, capacity) if looks else capacity
-        if looks and num_keys == T <= context:  # all streams start here
-            return cls(angles, None, slots, num_keys)
+        num_keys = capacity
+        if on_cpu and (T == 1 or capacity > _SHORT):
+            reached = [position + 1 for position in newest[:, 0].tolist()]
+            num_keys = min(max(reached), capacity)
+            # all streams start here, or all that they have seen is theirs to see
+            if num_keys <= context and (num_keys == T or (T == 1 and num_keys <= min(reached))):
+                return cls(angles, None, slots, num_keys)
         key_positions = newest - (newest - torch.arange(num_keys, device=positions.device)) % capacity
-        mask = _visible(positions, key_positions, context)
-        return cls(angles, None if looks and mask.all() else mask, slots, num_keys)
+        return cls(angles, _visible(positions, key_positions, context), slots, num_keys)
 
 
 def _visible(queries: Tensor, keys: Tensor, context: int) -> Tensor:
@@ -116,22 +119,22 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, window: Window, state: KeyValueState | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
-        heads = self.in_proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H, T, head_dim]
+        B, T, _ = x.shape
+        heads = self.in_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, H, T, head_dim]
         turning, values = heads.split([self.num_heads + self.num_kv_heads, self.num_kv_heads], dim=1)
         queries, keys = rotate(turning, window.angles).split([self.num_heads, self.num_kv_heads], dim=1)
         if state is not None:
             assert window.slots is not None
-            keys, values = state.append(keys, values, window.slots)
-            keys, values = keys[:, :, : window.num_keys], values[:, :, : window.num_keys]
+            keys, values = state.append(keys, values, window.slots, window.num_keys)
         y = self._attend(queries, keys, values, window.mask)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # [B, H, T, head_dim] -> [B, T, D]
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         T, group = queries.shape[2], self.num_heads // self.num_kv_heads
-        attention = F.scaled_dot_product_attention
-        if mask is None or group == 1:
-            return attention(queries, keys, values, mask, is_causal=mask is None and T > 1, enable_gqa=group > 1)
-        # With a mask few kernels know groups: a group's queries stand one after another in time, and no key is copied.
+        attention, causal = F.scaled_dot_product_attention, mask is None and T > 1
+        if group == 1 or causal:
+            return attention(queries, keys, values, mask, is_causal=causal, enable_gqa=group > 1)
+        # Few kernels else know groups: a group's queries stand one after another in time, and no key is copied.
         queries = queries.unflatten(1, (-1, group)).flatten(2, 3)  # [B, kv heads, group T, head_dim]
-        y = attention(queries, keys, values, mask.repeat(1, 1, group, 1))
+        y = attention(queries, keys, values, None if mask is None else mask.repeat(1, 1, group, 1))
         return y.unflatten(2, (group, T)).flatten(1, 2)

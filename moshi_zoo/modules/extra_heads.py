@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from moshi_zoo.modules.initial import NormalLinear
+from moshi_zoo.modules.step_linear import StepLinear
 
 
 class ExtraHeads(nn.Module):
@@ -16,9 +16,8 @@ class ExtraHeads(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, num_classes: int):
         super().__init__()
-        self.num_heads = num_heads
-        self.linear = NormalLinear(dim, num_heads * num_classes, bias=False)
+        self.linear = StepLinear(dim, num_classes, range(num_heads), initial="normal")
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[B, T, D] -> logits [B, H, T, classes]."""
-        return self.linear(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return self.linear.each(hidden).transpose(0, 1)

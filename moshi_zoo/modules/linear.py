@@ -10,20 +10,15 @@ _FEW = 4  # rows up to which the CPU's kernels read a weight faster from the lef
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``F.linear``: [..., N] x [M, N] -> [..., M].
 
-    For very few rows on a CPU the same product is asked for as ``weight @ x.T``: the library's kernels for that shape
+    For two to four rows on a CPU the same product is asked for as ``weight @ x.T``: the library's kernels for that shape
     read the weight once at memory speed, those for ``x @ weight.T`` take up to twice as long.
     """
     if torch.is_grad_enabled() or not x.is_cpu:
         return F.linear(x, weight, bias)
-    num_rows = x.numel() // weight.shape[1]
-    if num_rows > _FEW or torch.is_autocast_enabled("cpu"):
+    num_rows = x.numel() // x.shape[-1]
+    if not 1 < num_rows <= _FEW or weight.stride(0) == 1 or torch.is_autocast_enabled("cpu"):  # 1: stored by columns
         return F.linear(x, weight, bias)
-    if num_rows == 1:
-        y = torch.mv(weight, x.reshape(-1)).view(*x.shape[:-1], -1)
-    elif weight.stride(0) == 1:  # stored by columns
-        return F.linear(x, weight, bias)
-    else:
-        y = (weight @ x.reshape(num_rows, -1).t()).t().contiguous().view(*x.shape[:-1], -1)
+    y = (weight @ x.reshape(num_rows, -1).t()).t().contiguous().view(*x.shape[:-1], -1)
     return y if bias is None else y + bias
 
 

@@ -11,7 +11,7 @@ def rotary_angles(positions: Tensor, head_dim: int, max_period: float = 10_000.0
     """
     exact = torch.float32 if positions.device.type == "mps" else torch.float64
     pairs = torch.arange(0, head_dim, 2, device=positions.device, dtype=exact)
-    angles = positions[:, None, :, None].to(exact) * max_period ** (-pairs / head_dim)
+    angles = positions[:, None, :, None] * torch.pow(max_period, pairs / -head_dim)
     return torch.stack([angles.cos(), angles.sin()], dim=-1).float()
 
 

@@ -19,6 +19,7 @@ class StepLinear(nn.Module):
         out_features: M.
         schedule: which weights each step uses, as numbers from 0 without a gap.
         initial: how the weights start: uniform (PyTorch's), or truncated normal.
+        device: where they live.
 
     Raises:
         ValueError: if the schedule leaves weights unused.
@@ -31,14 +32,15 @@ class StepLinear(nn.Module):
         schedule: Sequence[int],
         *,
         initial: Literal["uniform", "normal"] = "uniform",
+        device: torch.device | str | None = None,
     ):
         super().__init__()
         self.schedule = tuple(schedule)
         num_sets = max(self.schedule, default=-1) + 1
         if set(self.schedule) != set(range(num_sets)):
             raise ValueError(f"schedule {list(schedule)} must use all weights from 0 to {num_sets - 1}")
-        self.in_features, self.initial = in_features, initial
-        self.weight = nn.Parameter(torch.empty(num_sets, out_features, in_features))
+        self.in_features, self.out_features, self.initial = in_features, out_features, initial
+        self.weight = nn.Parameter(torch.empty(num_sets, out_features, in_features, device=device))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -50,18 +52,27 @@ class StepLinear(nn.Module):
 
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """Steps ``first``, ``first + 1``, … of many sequences at once: [steps, B, N] -> [steps, B, M]."""
-        schedule = self.schedule[first : first + len(x)]
-        if len(x) == 1:
-            return linear(x, self.weight[schedule[0]])
-        if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
-            return torch.bmm(x, self.weight[schedule[0] : schedule[0] + len(x)].mT)
-        weights, outputs, start = self.weight.unbind(), [], 0
-        for index, steps in groupby(schedule):
-            stop = start + len(list(steps))
-            outputs.append(linear(x[start:stop], weights[index]))
-            start = stop
-        return torch.cat(outputs)
+        return step_linear(x, self.weight, self.schedule[first : first + len(x)])
 
     def each(self, x: Tensor) -> Tensor:
-        """One input for all steps, one product for each set of weights: [B, N] -> [sets, B, M]."""
-        return linear(x, self.weight.flatten(0, 1)).unflatten(-1, self.weight.shape[:2]).transpose(0, 1)
+        """One input for all steps, one product for each set of weights: [..., N] -> [sets, ..., M]."""
+        return each_linear(x, self.weight)
+
+
+def step_linear(x: Tensor, weight: Tensor, schedule: tuple[int, ...]) -> Tensor:
+    """[steps, B, N] x [sets, M, N] -> [steps, B, M]; the schedule says which set each step uses."""
+    if len(x) == 1:
+        return linear(x, weight[schedule[0]])
+    if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
+        return torch.bmm(x, weight[schedule[0] : schedule[0] + len(x)].mT)
+    weights, outputs, start = weight.unbind(), [], 0
+    for index, steps in groupby(schedule):
+        stop = start + len(list(steps))
+        outputs.append(linear(x[start:stop], weights[index]))
+        start = stop
+    return torch.cat(outputs)
+
+
+def each_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """[..., N] x [sets, M, N] -> [sets, ..., M]."""
+    return linear(x, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2]).movedim(-2, 0)

@@ -7,8 +7,13 @@ from torch import Tensor
 _NUM_SHOWN = 5
 
 
-def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes; ``expected`` may be on the meta device.
+def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, promise: str = "config.json") -> None:
+    """Compare names and shapes.
+
+    Args:
+        tensors: that were found.
+        expected: what they should be like; may be on the meta device.
+        promise: who says so.
 
     Raises:
         ValueError: naming the tensors that are missing, unknown, of another shape, or no floating point.
@@ -18,9 +23,9 @@ def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     for name in expected.keys() & tensors.keys():
         found, needed = tensors[name], expected[name]
         if found.shape != needed.shape:
-            problems.append(f"{name} has shape {list(found.shape)}, config.json says {list(needed.shape)}")
+            problems.append(f"{name} has shape {list(found.shape)}, {promise} says {list(needed.shape)}")
         elif not found.is_floating_point():
             problems.append(f"{name} is {found.dtype}, which is no floating point: a quantized file cannot be read")
     if problems:
         more = f"; and {len(problems) - _NUM_SHOWN} more" if len(problems) > _NUM_SHOWN else ""
-        raise ValueError(f"the tensors do not fit config.json: {'; '.join(sorted(problems)[:_NUM_SHOWN])}{more}")
+        raise ValueError(f"the tensors do not fit {promise}: {'; '.join(sorted(problems)[:_NUM_SHOWN])}{more}")

@@ -51,8 +51,9 @@ _TABLE = NameTable(
         ("extra_heads.linear.weight.{n}", "extra_heads.{n}.weight"),
     ]
 )
-_STEPS = re.compile(r"depth\.(in_proj|up|output|layers\.\d+\.mlp_(in|out))\.weight")  # ours in one, theirs in several
-_ROWS = re.compile(r"(audio_embedding|depth\.embedding|extra_heads\.linear)\.weight")  # too, one below the other
+# ours in one, theirs in several
+_STEPS = re.compile(r"(depth\.(in_proj|up|output|layers\.\d+\.mlp_(in|out))|extra_heads\.linear)\.weight")
+_ROWS = re.compile(r"(audio_embedding|depth\.embedding)\.weight")  # too, one below the other
 _PACKED = re.compile(r"depth\.layers\.\d+\.attention_(in|out)\.weight")  # both in one, theirs one below the other
 _SCALE = re.compile(r"(.*_norm|temporal\.norm)\.weight")
 _TEXT, _INITIAL = "temporal.embedding.weight", "initial_text"
@@ -102,6 +103,21 @@ def to_kyutai(tensors: Mapping[str, Tensor], spec: Spec) -> Tensors:
     return _TABLE.rename(pieces, OURS, KYUTAI)
 
 
+def kyutai_modules(layer: str, num_sets: int) -> list[str]:
+    """The reference's modules that are one layer of ours, as it has them in memory.
+
+    Args:
+        layer: path of a product, such as ``depth.layers.0.mlp_in``.
+        num_sets: of its weights; 1 for one that is not of the depth transformer.
+    """
+    name = f"{layer}.weight"
+    pieces = [f"{name}.{index}" for index in range(num_sets)] if _STEPS.fullmatch(name) else [name]
+    modules = [re.sub("[._]weight$", "", name) for name in _TABLE.rename_names(pieces, OURS, KYUTAI)]
+    if ".self_attn." in modules[0]:
+        return [f"{modules[0]}s.{index}" for index in range(num_sets)]
+    return modules
+
+
 def _pieces(name: str, tensor: Tensor, spec: Spec) -> Tensors:
     """What one of our tensors is in Kyutai's layout, in order, as ``name.0``, ``name.1``, … or still as ``name``."""
     if _SCALE.fullmatch(name):
@@ -118,11 +134,7 @@ def _pieces(name: str, tensor: Tensor, spec: Spec) -> Tensors:
 def _num_rows(args: Spec) -> dict[str, int]:
     num_rows = args["num_own_codebooks"] + args["num_user_codebooks"]
     num_generated = num_rows if args["user_heads"] else args["num_own_codebooks"]
-    return {
-        "audio_embedding": num_rows,
-        "depth.embedding": num_generated - 1,
-        "extra_heads.linear": args["num_extra_heads"],
-    }
+    return {"audio_embedding": num_rows, "depth.embedding": num_generated - 1}
 
 
 def _packed(tensors: Mapping[str, Tensor]) -> Tensors:

@@ -1,7 +1,7 @@
 """Tables of tensor names: one row per kind of tensor, one column per layout."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -28,11 +28,20 @@ class NameTable:
         Raises:
             ValueError: naming the tensors that the source layout does not have.
         """
-        renamed, strange = {}, []
-        for name, tensor in tensors.items():
+        names = self.rename_names(tensors, source, target)
+        return dict(zip(names, tensors.values(), strict=True))
+
+    def rename_names(self, names: Iterable[str], source: int, target: int) -> list[str]:
+        """Rename from column ``source`` to column ``target``, in order.
+
+        Raises:
+            ValueError: naming the tensors that the source layout does not have.
+        """
+        renamed, strange = [], []
+        for name in names:
             for row, patterns in zip(self._rows, self._patterns, strict=True):
                 if match := patterns[source].fullmatch(name):
-                    renamed[row[target].format(**match.groupdict())] = tensor
+                    renamed.append(row[target].format(**match.groupdict()))
                     break
             else:
                 strange.append(name)

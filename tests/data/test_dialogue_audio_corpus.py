@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 from moshi_zoo.data.alignments import find_dialogues, read_words, sidecar
-from moshi_zoo.data.dialogue_audio_corpus import Corpus, make
+from moshi_zoo.data.dialogue_audio_corpus import make
+from moshi_zoo.data.dialogue_corpus import Corpus
 
 
 def content(folder):
@@ -38,7 +39,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_files(tmp_path):
 
 
 def test_blocks_of_dialogues_do_not_depend_on_where_a_run_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("moshi_zoo.data.dialogue_audio_corpus._BLOCK", 2)
+    monkeypatch.setattr("moshi_zoo.data.dialogue_audio_corpus.BLOCK", 2)
     make(tmp_path / "once", Corpus(), dialogues=4)
     for missing in ((1,), (2,), (0, 3), (1, 3)):
         for number in missing:
@@ -53,7 +54,7 @@ def test_blocks_of_dialogues_do_not_depend_on_where_a_run_stopped(tmp_path, monk
 
 def test_what_is_there_is_not_made_again(tmp_path, monkeypatch):
     make(tmp_path, Corpus(), dialogues=2)
-    monkeypatch.setattr("moshi_zoo.data.dialogue_audio_corpus._Speaker", None)
+    monkeypatch.setattr("moshi_zoo.data.dialogue_audio_corpus.Speaker", None)
     assert make(tmp_path, Corpus(), dialogues=1).dialogues == 1
     assert len((tmp_path / "manifest.jsonl").read_text().splitlines()) == 2
 

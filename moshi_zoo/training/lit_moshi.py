@@ -1,0 +1,312 @@
+"""Training of Moshi (Moshi paper 4): single-stream pre-training, conversations, instruction, speech to text and back.
+
+The stages differ in their data, their losses and their learning rates, which recipes say. A step is one optimizer step
+on one batch, cut into parts where memory is short; its loss is a weighted mean over all targets of all parts and
+processes, exactly. Batches of text alone may come between: they train the temporal transformer, with Adam moments of
+their own, since their gradients are of another kind (paper 4.4).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from moshi_zoo.losses.cross_entropy import TokenLoss, chunked_cross_entropy, weighted_cross_entropy
+from moshi_zoo.losses.multistream import MultistreamLoss, Targets
+from moshi_zoo.models.moshi import Moshi
+from moshi_zoo.training.guarded_step import GuardedStep
+from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
+from moshi_zoo.training.moshi_samples import MoshiSamples
+from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
+from moshi_zoo.training.sharding import shard
+from moshi_zoo.training.speech_alarms import SpeechAlarms
+from moshi_zoo.training.stage import Stage
+from moshi_zoo.zoo.config import Parent
+
+_IN_PROGRESS_BAR = ("loss", "text", "semantic", "frames_per_second")
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Peaks of the learning rates.
+
+    Args:
+        temporal: of the temporal transformer and all that goes into it.
+        depth: of the depth transformer.
+        text_scale: factor for the text's embedding and output in steps on speech (paper 4.4: 0.75).
+    """
+
+    temporal: float = 3e-5
+    depth: float = 2e-4
+    text_scale: float = 1.0
+
+
+class LitMoshi(Stage):
+    """Trains Moshi on coded speech with its words, ``{codes [B, R, T]}``, and on text, ``{tokens, loss_mask}``.
+
+    Works with one process, with DDP and with sharded weights (:class:`ShardedStrategy`): two processes with half the
+    batch each compute what one does with all of it.
+
+    Args:
+        net: the model.
+        loss: what each target counts.
+        rates: learning rates of its parts.
+        optimizer: gets matrices with weight decay and all else without; its rate is that of ``rates``.
+        schedule: of the learning rates, made for an optimizer and the steps of the run.
+        weight_decay: of the matrices.
+        clip: largest gradient norm; None: unlimited.
+        accumulate: parts that a batch is cut into, one after the other.
+        depth_fraction: share of the frames that the depth transformer learns from, drawn anew for each batch.
+        freeze: parts of the net that stay as they are, such as ``temporal`` or ``temporal.embedding``.
+        chunk: positions whose logits are held at a time.
+        checkpointing: keep only the inputs of the temporal layers for the backward pass.
+        compile: compile the layers.
+        codec: name or folder of the codec that made the codes, to hear the samples; None: nothing is heard.
+        num_samples: conversations to answer at each validation: the users of the first validation dialogues.
+        sample_frames: their length.
+
+    Raises:
+        ValueError: for settings that make no sense.
+    """
+
+    monitor = "val/loss"
+    net: Moshi
+
+    def __init__(
+        self,
+        net: Callable[[], Moshi],
+        *,
+        loss: MultistreamLoss,
+        rates: LearningRates,
+        optimizer: OptimizerCallable = AdamW,
+        schedule: Callable[[Optimizer, int], LRScheduler] = WarmupCosine,
+        weight_decay: float = 0.1,
+        clip: float | None = 1.0,
+        accumulate: int = 1,
+        depth_fraction: float = 1.0,
+        freeze: Sequence[str] = (),
+        chunk: int = 1024,
+        checkpointing: bool = False,
+        compile: bool = False,
+        codec: str | None = None,
+        num_samples: int = 4,
+        sample_frames: int = 250,
+    ):
+        super().__init__(net)
+        self.automatic_optimization = False
+        if accumulate < 1 or chunk < 1:
+            raise ValueError(f"accumulate ({accumulate}) and chunk ({chunk}) must be 1 or more")
+        if not 0 < depth_fraction <= 1:
+            raise ValueError(f"depth_fraction ({depth_fraction}) must be above 0 and at most 1")
+        self.objective, self.rates = loss, rates
+        self.make_optimizer, self.make_schedule, self.weight_decay = optimizer, schedule, weight_decay
+        self.accumulate, self.depth_fraction, self.freeze, self.chunk = accumulate, depth_fraction, tuple(freeze), chunk
+        self.checkpointing, self.compiles = checkpointing, compile
+        self.samples = MoshiSamples(codec, count=num_samples, num_frames=sample_frames)
+        self.guarded_step = GuardedStep("speech model", clip=clip)
+
+    def configure_callbacks(self) -> list[Any]:
+        """The alarms."""
+        return [SpeechAlarms()]
+
+    def configure_model(self) -> None:
+        """Make the model; sharded, if there is a mesh of processes."""
+        if "net" in self._modules:
+            return
+        super().configure_model()
+        trunk, depth = self.net.temporal.transformer, self.net.depth
+        parts = dict(self.net.named_modules())
+        for name in self.freeze:
+            if name not in parts:
+                raise ValueError(f"freeze: the net has no part {name!r}; it has {', '.join(_top(parts))}")
+            parts[name].requires_grad_(False)
+        trunk.checkpointing = self.checkpointing
+        layers = [*trunk.layers, *depth.layers]
+        if self.compiles:
+            for layer in layers:  # one by one: they share the code, which is ready sooner than that of the whole
+                cast("nn.Module", layer).compile()
+        shard(self.net, layers, self.device_mesh, methods=["hidden", "read", "step"])
+
+    def configure_optimizers(self) -> Any:
+        """An optimizer for speech and, where batches of text come between, one for these; each with its schedule.
+
+        Raises:
+            ValueError: in half precision, whose loss scale the clipping does not know.
+        """
+        if self.trainer.precision in ("16-mixed", "16-true"):
+            raise ValueError(f"precision {self.trainer.precision} has too small a range: use bf16-mixed or 32-true")
+        total = optimizer_steps(self.trainer, accumulate=1)
+        share = getattr(self._data, "text_share", 0.0)
+        groups = [parameter_groups(self.net, self.rates, weight_decay=self.weight_decay)]
+        if share:
+            rates = LearningRates(self.rates.temporal, self.rates.depth)
+            groups.append(parameter_groups(self.net.temporal, rates, weight_decay=self.weight_decay))
+        optimizers = [self.make_optimizer(group) for group in groups]
+        steps = [round(total * (1 - share)), round(total * share)]
+        return optimizers, [self.make_schedule(o, n) for o, n in zip(optimizers, steps, strict=False)]
+
+    def on_fit_start(self) -> None:
+        """Prepare the measurements; the codec of the codes belongs to the lineage."""
+        self.train_metrics = self._metrics()
+        codec = getattr(self._data, "codec", None)
+        if codec is not None:
+            parent = Parent(name=codec.name, sha256=codec.sha256)
+            self.samples.check(parent)
+            self.parents = [*(p for p in self.parents if p.sha256 != parent.sha256), parent]
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        """One step.
+
+        Raises:
+            ValueError: if the training has broken down.
+        """
+        if "tokens" in batch:
+            self._text_step(batch)
+        else:
+            self._speech_step(batch)
+
+    def on_validation_start(self) -> None:
+        """Start to measure."""
+        self.validation_metrics, self._validated = self._metrics(), 0
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Measure; keep the users of the first dialogues."""
+        codes = batch["codes"]
+        self.validation_metrics.add(self._predict(codes, self._denominators([codes])))
+        self._validated += 1
+        if batch_idx == 0:
+            self.samples.see(codes)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured, and let the model talk."""
+        values = self.validation_metrics.finish(self._sum_over_processes, batches=max(self._validated, 1))
+        values |= self.samples.show(self, self.net, self.tokenizer)
+        self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
+
+    def _speech_step(self, batch: Mapping[str, Tensor]) -> None:
+        optimizer = self._optimizers[0]
+        parts = batch["codes"].chunk(self.accumulate)
+        denominators = self._denominators(parts)
+        for part in parts:
+            with optimizer.toggle_model(sync_grad=part is parts[-1]):
+                said = self._predict(part, denominators, depth_fraction=self.depth_fraction)
+                # processes take the mean of their gradients; the sum is wanted
+                self.manual_backward(said.loss * self.trainer.world_size)
+            self.train_metrics.add(said)
+        self._finish(optimizer, 0, self.train_metrics.finish(self._sum_over_processes))
+
+    def _text_step(self, batch: Mapping[str, Tensor]) -> None:
+        optimizer = self._optimizers[1]
+        parts = list(
+            zip(batch["tokens"].chunk(self.accumulate), batch["loss_mask"].chunk(self.accumulate), strict=True)
+        )
+        count = self._sum_over_processes(batch["loss_mask"].sum()).clamp(min=1)
+        total = torch.zeros((), device=self.device)
+        for tokens, mask in parts:
+            with optimizer.toggle_model(sync_grad=tokens is parts[-1][0]):
+                loss = self.text_loss(tokens, mask)
+                self.manual_backward(loss.total * (self.trainer.world_size / count))
+            total += loss.total.detach()
+        self._finish(optimizer, 1, {"text_only": float(self._sum_over_processes(total) / count)})
+
+    def text_loss(self, tokens: Tensor, mask: Tensor) -> TokenLoss:
+        """The loss of text alone, [B, T + 1], as Helium's; where ``mask`` [B, T] says."""
+        hidden = self.net.read(tokens[:, :-1])  # [B, T, D]
+        return chunked_cross_entropy(hidden, self.net.temporal.output.weight, tokens[:, 1:], mask, chunk=self.chunk)
+
+    def _finish(self, optimizer: LightningOptimizer, number: int, values: dict[str, float]) -> None:
+        schedule = self.trainer.lr_scheduler_configs[number].scheduler
+        values["lr"] = optimizer.param_groups[0]["lr"]
+        values["grad_norm"] = float(self.guarded_step(optimizer, schedule).norm)
+        for name, value in values.items():
+            self.log(f"train/{name}", value, prog_bar=name in _IN_PROGRESS_BAR)
+
+    def _predict(self, codes: Tensor, denominators: Tensor, *, depth_fraction: float = 1.0) -> Predictions:
+        """Predict dialogues [B, R, T]; the loss is their share of the mean that the denominators belong to."""
+        net, hidden = self.net, self.net.hidden(codes, depth_fraction=depth_fraction)
+        targets = self._targets(codes)
+        weights = self.objective.weights(targets, denominators, **self._names)
+        text = weighted_cross_entropy(
+            hidden.text, net.temporal.output.weight, targets.text, weights.text, chunk=self.chunk
+        )
+        # those that the depth transformer saw stand for all that have something to learn
+        useful = targets.audio_mask.any(0).sum().clamp(min=1)
+        share = (len(hidden.positions) / useful).clamp(max=1.0)
+        audio_weights = weights.audio.flatten(1)[:, hidden.positions] / share  # [K, N]
+        rows = zip(hidden.audio, net.depth.output.weight, hidden.audio_targets, audio_weights, strict=True)
+        audio = [weighted_cross_entropy(x, w, target, scale, chunk=self.chunk) for x, w, target, scale in rows]
+        return Predictions(
+            loss=text.total + torch.stack([row.total for row in audio]).sum(),
+            text=targets.text,
+            text_mask=targets.text_mask,
+            text_nats=text.nats,
+            text_hits=text.hits,
+            audio_mask=hidden.audio_mask,
+            audio_nats=torch.stack([row.nats for row in audio]),
+            audio_hits=torch.stack([row.hits for row in audio]),
+        )
+
+    def _targets(self, codes: Tensor) -> Targets:
+        targets, mask = self.net.targets(codes)  # [B, 1 + K, T]
+        return Targets(targets[:, 0], mask[:, 0], mask[:, 1:].transpose(0, 1))
+
+    def _denominators(self, parts: Sequence[Tensor]) -> Tensor:
+        """Of all parts of a batch in all processes."""
+        own = [self.objective.denominators(self._targets(part), **self._names) for part in parts]
+        return self._sum_over_processes(torch.stack(own).sum(0))
+
+    @property
+    def _names(self) -> dict[str, int]:
+        net = self.net
+        return {"pad": net.pad_token, "epad": net.epad_token, "num_own": net.num_own_codebooks}
+
+    @property
+    def _data(self) -> Any:
+        return getattr(self.trainer, "datamodule", None)
+
+    @property
+    def _optimizers(self) -> list[LightningOptimizer]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [cast("LightningOptimizer", optimizers)]
+
+    def _metrics(self) -> MoshiMetrics:
+        return MoshiMetrics(num_generated=self.net.num_generated, device=self.device, **self._names)
+
+    def _sum_over_processes(self, x: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
+
+
+def parameter_groups(net: nn.Module, rates: LearningRates, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for an optimizer, of what is not frozen: matrices with weight decay, vectors without.
+
+    Args:
+        net: Moshi, or its temporal transformer alone.
+        rates: learning rates; a group's ``name`` says which it has: ``temporal``, ``text`` or ``depth``.
+        weight_decay: of the matrices, embeddings among them.
+    """
+    peaks = {"temporal": rates.temporal, "text": rates.temporal * rates.text_scale, "depth": rates.depth}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((_part(name), parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": members, "lr": peaks[part], "weight_decay": weight_decay if is_matrix else 0.0, "name": part}
+        for (part, is_matrix), members in groups.items()
+    ]
+
+
+def _part(parameter: str) -> str:
+    name = parameter.removeprefix("temporal.")
+    if name.startswith("depth."):
+        return "depth"
+    return "text" if name.startswith(("embedding.", "output.", "initial_text")) else "temporal"
+
+
+def _top(parts: Mapping[str, nn.Module]) -> list[str]:
+    return sorted(name for name in parts if name and name.count(".") == 0)
