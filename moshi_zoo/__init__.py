@@ -17,19 +17,26 @@ __version__ = "0.1.0"
 __all__ = ["list_models", "load"]
 
 
-def load(name: "str | Path", device: "torch.device | str" = "cpu") -> "torch.nn.Module":
+def load(
+    name: "str | Path", device: "torch.device | str" = "cpu", *, adapter: "str | Path | None" = None
+) -> "torch.nn.Module":
     """The model of a zoo folder, in eval mode.
 
     Args:
         name: a folder, a run, or the name of one in ``checkpoints/`` or ``runs/``.
         device: where its weights go.
+        adapter: of the model, such as a voice, to be put beside its weights; a name like the model's.
 
     Raises:
-        ValueError: if nothing is called that, with the nearest names.
+        ValueError: if nothing is called that, with the nearest names; or the adapter is one of another model.
     """
-    from moshi_zoo.zoo import folder, uri  # torch is imported on first use, not by `import moshi_zoo`
+    from moshi_zoo.zoo import adapters, folder, uri  # torch is imported on first use, not by `import moshi_zoo`
 
-    return folder.load(uri.resolve(name), device)
+    path = uri.resolve(name)
+    net = folder.load(path, device)
+    if adapter is not None:
+        adapters.load_adapter(net, uri.resolve(adapter), base=path)
+    return net
 
 
 def list_models() -> "list[Entry]":

@@ -15,7 +15,8 @@ from moshi_zoo.training.stage import Stage
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 OVERLAYS = sorted(path for folder in ("with", "ablations") for path in (RECIPES / folder).rglob("*.yaml"))
-STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS))
+CHAINS = sorted(RECIPES.rglob("chain*.yaml"))  # tests/test_chains.py
+STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS) - set(CHAINS))
 NANO = RECIPES / "nano/mimi.yaml"
 NANO_TEXT = RECIPES / "nano/helium.yaml"
 CPU = RECIPES / "with/cpu.yaml"
@@ -36,7 +37,7 @@ def test_there_are_recipes():
     assert CPU in OVERLAYS
 
 
-@pytest.mark.parametrize("path", STAGES + OVERLAYS, ids=name)
+@pytest.mark.parametrize("path", STAGES + OVERLAYS + CHAINS, ids=name)
 def test_a_recipe_starts_with_what_it_does_needs_and_leaves(path):
     head = list(itertools.takewhile(lambda line: line.startswith("# "), path.read_text().splitlines()))
     assert len(head) >= 3

@@ -5,13 +5,13 @@ from typing import Literal
 
 
 def bench(
-    model: Literal["mimi", "helium"],
+    model: Literal["mimi", "helium", "moshi"],
     *,
     training: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
     size: str = "",
-    seconds: float = 10.0,
+    seconds: float | None = None,
     rounds: int = 30,
     out: Path | None = None,
 ) -> None:
@@ -22,8 +22,10 @@ def bench(
         training: for mimi: a recipe, whose training steps are measured instead, alone: nobody else has any.
         device: cpu or cuda.
         threads: of the CPU; all cores by default.
-        size: for helium: the preset to build, helium-base by default; helium-nano is over in a minute.
-        seconds: for mimi: length of the clip that is encoded and decoded at once.
+        size: for helium and moshi: the preset to build, helium-base or moshi-base by default; helium-nano and moshi-nano
+            are over in a minute.
+        seconds: length of the clip that mimi encodes and decodes at once (10), or of each of the two that a training
+            step of moshi takes (60).
         rounds: measured rounds; medians are shown.
         out: a JSON file to write the figures to.
     """
@@ -34,12 +36,16 @@ def bench(
     from moshi_zoo import registry
     from moshi_zoo.evaluation.bench_helium import bench_helium
     from moshi_zoo.evaluation.bench_mimi import bench_mimi
+    from moshi_zoo.evaluation.bench_moshi import bench_moshi
     from moshi_zoo.models.helium import Helium
+    from moshi_zoo.models.moshi import Moshi
 
+    seconds = (60.0 if model == "moshi" else 10.0) if seconds is None else seconds
     if rounds < 1 or seconds <= 0:
         raise ValueError(f"rounds ({rounds}) and seconds ({seconds:g}) must be positive")
-    if size and (model == "mimi" or size not in registry.names(Helium)):
-        raise ValueError(f"size {size!r} is no preset of helium: {', '.join(registry.names(Helium))}")
+    sizes = {"mimi": [], "helium": registry.names(Helium), "moshi": registry.names(Moshi)}[model]
+    if size and size not in sizes:
+        raise ValueError(f"size {size!r} is no preset of {model}: {', '.join(sizes) or 'it has one size here'}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device is cuda, but PyTorch sees no GPU here; use --device cpu")
     if threads is not None:
@@ -63,6 +69,9 @@ def bench(
 
     if model == "helium":
         report = bench_helium(size=size or "helium-base", device=device, rounds=rounds, tell=tell)
+    elif model == "moshi":
+        size = size or "moshi-base"
+        report = bench_moshi(size=size, device=device, seconds=seconds, rounds=rounds, tell=tell)
     else:
         report = bench_mimi(device=device, seconds=seconds, rounds=rounds, tell=tell)
     table = Table(

@@ -100,7 +100,9 @@ def check_parents(chain: Chain, record: Record, chosen: Container[str]) -> None:
     for step in chain.steps:
         for parent in step.parents if step.name in chosen else ():
             if parent not in chosen and not standing_result(chain[parent], record[chain[parent]]):
-                raise ValueError(f"the step {step.name!r} needs the result of {parent!r}, which is not done: do it first")
+                raise ValueError(
+                    f"the step {step.name!r} needs the result of {parent!r}, which is not done: do it first"
+                )
 
 
 def words_of(step: Step, decision: Decision) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from moshi_zoo.cli.load_codec import load_codec
 
@@ -23,12 +23,13 @@ def encode(
     *,
     model: str,
     out: Path,
+    view: Literal["recorded", "mono", "duplex"] = "recorded",
     num_codebooks: int | None = None,
     batch_size: int = 8,
     device: str = "cpu",
     max_bad_share: float = 0.1,
 ) -> None:
-    """Encode both channels of dialogues into a store that `fit` trains Moshi on.
+    """Encode dialogues into a store that `fit` trains Moshi on.
 
     Files stream through the codec, so that the codes are those of a live conversation. What the store has already is
     not encoded again: a run that was stopped goes on, and more files can be added.
@@ -38,6 +39,9 @@ def encode(
             the user, with the words in a .json beside each; or files with one channel.
         model: name or folder of a codec.
         out: the store, a folder. It remembers its codec, and refuses the codes of another.
+        view: encode the channels as they are (recorded); all of them mixed into one, for pre-training on a single
+            stream (mono); or, of recordings whose words have speakers, one of these, drawn by lot, as Moshi, and all
+            else as the user, as the paper simulates conversations (duplex).
         num_codebooks: codes a frame; all the codec has, if not given.
         batch_size: files that go through the codec at a time.
         device: where to compute, such as cpu or cuda.
@@ -64,7 +68,7 @@ def encode(
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("encoding", total=len(recordings))
         start = streams(loaded, identity.num_codebooks, device)
-        for report in encode_dialogues(recordings, writer, start, batch_size=batch_size):
+        for report in encode_dialogues(recordings, writer, start, view=view, batch_size=batch_size):
             bad.add(report.bad)
             progress.update(task, completed=report.encoded + report.known + len(report.bad))
     before = f", {report.known} were there" if report.known else ""

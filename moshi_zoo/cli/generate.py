@@ -45,7 +45,7 @@ def generate(
 
     from moshi_zoo.cli.load_lm import load_lm
     from moshi_zoo.models import generation
-    from moshi_zoo.modules.linear import store_by_columns
+    from moshi_zoo.modules.columns import store_by_columns
 
     loaded = load_lm(model, device)
     store_by_columns(loaded.net)

@@ -38,6 +38,7 @@ def import_(
     format: Literal["kyutai", "hf"],
     out: Path,
     preset: str = "mimi-full",
+    base: str | None = None,
     licence: str = "unspecified",
 ) -> None:
     """Turn released weights into a zoo folder.
@@ -48,30 +49,45 @@ def import_(
         format: whose layout the weights are in: Kyutai's, or Hugging Face transformers'.
         out: the zoo folder to write.
         preset: sizes of the model, where the weights do not come with their own.
+        base: name or folder of the model that an adapter adapts.
         licence: under which the weights may be used, to be noted in the folder.
     """
-    from moshi_zoo.zoo import convert, folder
+    from moshi_zoo.zoo import convert, folder, uri
+    from moshi_zoo.zoo.config import Parent, read_config
 
-    spec, tensors = convert.import_weights(source, format, preset=preset)
+    adapted = read_config(uri.resolve(base)) if base else None
+    spec, tensors = convert.import_weights(source, format, preset=preset, base=adapted.spec if adapted else None)
+    parents = [Parent(base, adapted.sha256)] if base and adapted else []
     tokenizer = convert.tokenizer_beside(source)
-    config = folder.save(out, spec, tensors, stage=f"import {format}", licence=licence, tokenizer=tokenizer)
+    config = folder.save(
+        out, spec, tensors, stage=f"import {format}", parents=parents, licence=licence, tokenizer=tokenizer
+    )
     size = _rounded(folder.num_parameters(config.spec))
     print(f"{out}: {config.component}, {size} parameters, sha256 {config.sha256[:12]}…")
 
 
-def export(name_or_dir: str, *, format: Literal["kyutai", "hf", "hf-llama"], out: Path) -> None:
-    """Write a model in the layout of another project.
+def export(
+    name_or_dir: str,
+    *,
+    format: Literal["kyutai", "kyutai-packed", "hf", "hf-llama"],
+    out: Path,
+    adapter: str | None = None,
+) -> None:
+    """Write a model, or an adapter, in the layout of another project.
 
     Args:
-        name_or_dir: name or folder of a model.
-        format: Kyutai's layout, or Hugging Face transformers'; hf-llama: there as a Llama, which more programs know.
+        name_or_dir: name or folder of a model or an adapter.
+        format: Kyutai's layout, or Hugging Face transformers'; hf-llama: there as a Llama, which more programs know;
+            kyutai-packed: an adapter as older versions of Kyutai's package have it.
         out: the file or folder to write.
+        adapter: name or folder of an adapter of the model, to be merged into its weights.
     """
-    from moshi_zoo.zoo import convert, folder, uri
+    from moshi_zoo.zoo import adapters, convert, folder, uri
     from moshi_zoo.zoo.config import read_config
 
     source = uri.resolve(name_or_dir)
-    spec, tensors, tokenizer = read_config(source).spec, folder.read_weights(source), convert.tokenizer_beside(source)
+    spec, tokenizer = read_config(source).spec, convert.tokenizer_beside(source)
+    tensors = adapters.merged_weights(source, uri.resolve(adapter)) if adapter else folder.read_weights(source)
     for path in convert.export_weights(spec, tensors, format, out, tokenizer=tokenizer):
         print(path)
 

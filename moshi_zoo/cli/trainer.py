@@ -30,6 +30,7 @@ from moshi_zoo.training.curves import Curves
 from moshi_zoo.training.init_from import InitFrom
 from moshi_zoo.training.run_checkpoint import RunCheckpoint
 from moshi_zoo.training.stage import Stage
+from moshi_zoo.training.wandb_models import WandbModels
 from moshi_zoo.training.zoo_writer import ZooWriter
 from moshi_zoo.zoo import uri
 
@@ -135,7 +136,7 @@ class ZooCLI(LightningCLI):
             _add(callbacks, ProgressBar, progress_callback())
         self.keeps_results = not config.fast_dev_run and self.subcommand == "fit"
         if self.keeps_results:
-            callbacks += [SaveRecipe(self.recipe), Curves()]
+            callbacks += [SaveRecipe(self.recipe), Curves(), WandbModels()]
         if self.keeps_results and config.enable_checkpointing is not False:
             _add(callbacks, RunCheckpoint, RunCheckpoint())
             _add(callbacks, ZooWriter, ZooWriter())

@@ -16,6 +16,7 @@ from moshi_zoo.data import audio
 from moshi_zoo.data.alignments import read_about, read_words
 from moshi_zoo.data.audio import AudioError
 from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
+from moshi_zoo.data.code_views import View, choose_main_speaker, separated, to_mono, turns
 from moshi_zoo.data.manifest import Recording
 from moshi_zoo.data.survey import BadFile, survey
 
@@ -46,7 +47,12 @@ class EncodingReport:
 
 
 def encode_dialogues(
-    recordings: Sequence[Recording], writer: CodeStoreWriter, start: Start, *, batch_size: int = 8
+    recordings: Sequence[Recording],
+    writer: CodeStoreWriter,
+    start: Start,
+    *,
+    view: View = "recorded",
+    batch_size: int = 8,
 ) -> Iterator[EncodingReport]:
     """Encode what the store does not have yet, a shard at a time.
 
@@ -54,18 +60,20 @@ def encode_dialogues(
         recordings: Files with one channel or two, Moshi and the user.
         writer: The store.
         start: The codec.
+        view: What of the files is encoded: their channels, all of them in one, or the main speaker against all else,
+            for which words must be known with their speakers.
         batch_size: Files that go through it at a time.
 
     Yields:
         The report, always the same one, after each batch.
 
     Raises:
-        ValueError: if a file has changed since it was encoded.
+        ValueError: if a file has changed since it was encoded, or was encoded in another view.
     """
     report = EncodingReport()
     new = []
     for recording in recordings:
-        if _is_known(recording, writer):
+        if _is_known(recording, writer, view):
             report.known += 1
         else:
             new.append(recording)
@@ -75,7 +83,7 @@ def encode_dialogues(
         shard: list[CodedDialogue] = []
         by_length = sorted(usable[first : first + _SHARD_DIALOGUES], key=lambda r: (r.duration, r.path))
         for begin in range(0, len(by_length), batch_size):
-            batch = _encoded(by_length[begin : begin + batch_size], writer.codec, start, report.bad)
+            batch = _encoded(by_length[begin : begin + batch_size], writer.codec, start, view, report.bad)
             shard += batch
             report.encoded += len(batch)
             report.seconds += sum(d.entry.num_frames for d in batch) / writer.codec.frame_rate
@@ -119,18 +127,26 @@ def encode_side_by_side(
 class _File:
     """A file on its way through the codec: an iterator of its blocks [C, S]."""
 
-    def __init__(self, recording: Recording, codec: CodecIdentity):
-        self.recording = recording
-        self.channels = audio.probe(recording.path).channels
-        if self.channels > 2:
+    def __init__(self, recording: Recording, codec: CodecIdentity, view: View):
+        self.recording, self.view = recording, view
+        path = recording.path
+        self.channels = audio.probe(path).channels
+        if self.channels > 2 and view == "recorded":
             fix = "keep two of them: Moshi in the first, the user in the second"
-            raise AudioError(recording.path, f"has {self.channels} channels", fix)
-        self.words = read_words(recording)
-        self.about = read_about(recording)
+            raise AudioError(path, f"has {self.channels} channels", fix)
+        self.words, self.about = read_words(recording), read_about(recording)
         self.error: AudioError | None = None
         seconds = BLOCK_FRAMES * codec.frame_size / codec.sample_rate
-        self._blocks = audio.stream(recording.path, codec.sample_rate, block_seconds=seconds)
-        self._first = next(self._blocks, None)  # a file without any sound is noticed before the others wait for it
+        blocks = audio.stream(path, codec.sample_rate, block_seconds=seconds)
+        if view == "mono":
+            self.channels, blocks = 1, map(to_mono, blocks)
+        elif view == "duplex":
+            if not self.words:
+                raise ValueError("nobody knows who says what in it: give words with their speakers")
+            self.words = choose_main_speaker(self.words, "/".join(path.parts[-2:]))  # alike wherever the folder lies
+            self.channels, blocks = 2, separated(blocks, turns(self.words), codec.sample_rate)
+        self._blocks = blocks
+        self._first = next(blocks, None)  # a file that cannot be read is noticed before the others wait for it
 
     def __iter__(self) -> Iterator[Tensor]:
         return self
@@ -156,18 +172,19 @@ class _File:
             num_frames=codes.shape[-1],
             split=self.recording.split,
             num_words=None if self.words is None else len(self.words),
+            view=self.view,
         )
         return CodedDialogue(entry, codes, self.words, self.about)
 
 
 def _encoded(
-    recordings: Sequence[Recording], codec: CodecIdentity, start: Start, bad: list[BadFile]
+    recordings: Sequence[Recording], codec: CodecIdentity, start: Start, view: View, bad: list[BadFile]
 ) -> list[CodedDialogue]:
     """Files side by side; those that turn out bad are noted."""
     files: list[_File] = []
     for recording in recordings:
         try:
-            files.append(_File(recording, codec))
+            files.append(_File(recording, codec, view))
         except ValueError as error:
             bad.append(_bad(recording, error))
     if not files:
@@ -177,10 +194,12 @@ def _encoded(
     return [file.coded(own) for file, own in zip(files, codes, strict=True) if not file.error]
 
 
-def _is_known(recording: Recording, writer: CodeStoreWriter) -> bool:
+def _is_known(recording: Recording, writer: CodeStoreWriter, view: View) -> bool:
     entry = writer.known.get(_name(recording.path))
     if entry is None:
         return False
+    if entry.view != view:
+        raise ValueError(f"{writer.folder} has {recording.path} in the view {entry.view}: encode into a new folder")
     if recording.path.is_file() and recording.path.stat().st_size != entry.bytes:
         raise ValueError(
             f"{recording.path} has changed since it was encoded into {writer.folder}: encode into a new folder"

@@ -22,7 +22,7 @@ from moshi_zoo.data.code_views import View
 
 _ABOUT = "store.json"
 _VERSION = 1  # of this layout
-_OPEN_SHARDS = 64
+_OPEN_SHARDS = 256
 _INT16 = 1 << 15
 
 
@@ -136,7 +136,7 @@ class CodeStore:
     def about(self, number: int) -> dict[str, Any]:
         """What else is known about a dialogue, such as ``turns``; empty: nothing."""
         entry = self.entries[number]
-        known = _about_key(entry) in self._opened(_shard(self.folder, entry.shard)).keys()
+        known = _about_key(entry) in set(self._opened(_shard(self.folder, entry.shard)).keys())
         return self._json(entry, _about_key(entry)) if known else {}
 
     def _json(self, entry: Entry, key: str) -> Any:
@@ -238,7 +238,8 @@ def _read_identity(folder: Path) -> CodecIdentity:
     about = folder / _ABOUT
     if not about.is_file():
         raise ValueError(
-            f"{folder} is no store of codes: make one with `data encode MANIFEST --model CODEC --out STORE`"
+            f"{folder} is no store of codes: make one with `data encode MANIFEST --model CODEC --out STORE`, or with "
+            "`data synth --codec CODEC --out STORE`"
         )
     try:
         content: dict[str, Any] = json.loads(about.read_bytes())

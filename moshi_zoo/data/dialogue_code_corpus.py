@@ -5,15 +5,17 @@ alone: not on the processes, nor on where a run began or stopped.
 """
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import torch
@@ -23,7 +25,7 @@ from moshi_zoo.data import code_encoding
 from moshi_zoo.data.alignments import write_whole
 from moshi_zoo.data.code_encoding import Start, encode_side_by_side
 from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
-from moshi_zoo.data.code_views import View, viewed
+from moshi_zoo.data.code_views import View, to_mono
 from moshi_zoo.data.dialogue_audio import SAMPLE_RATE
 from moshi_zoo.data.dialogue_corpus import BLOCK, Corpus, Speaker, Take, check_same
 
@@ -97,9 +99,12 @@ def fill(
         How far it is: at the beginning, and after each block of dialogues.
 
     Raises:
-        ValueError: if the store holds other dialogues, or the codec works at another sample rate.
+        ValueError: if the store holds other dialogues, or the codec works at another sample rate; for the view
+            ``duplex``.
     """
     codec = writer.codec
+    if view == "duplex":
+        raise ValueError("these dialogues have their speakers in channels of their own: the view duplex is for others")
     if codec.sample_rate != SAMPLE_RATE:
         raise ValueError(f"dialogues are spoken at {SAMPLE_RATE} Hz, but {codec.name} works at {codec.sample_rate}")
     _check_settings(writer, corpus, view)
@@ -111,8 +116,8 @@ def fill(
     begins = count(first, BLOCK) if goal.dialogues is None else range(first, goal.dialogues, BLOCK)
     shard: list[CodedDialogue] = []
     with contextlib.closing(_blocks(_Work(corpus, codec, open_codec, view), begins, processes)) as blocks:
-        for begin, block in zip(begins, blocks, strict=False):
-            for dialogue in block[max(there.dialogues - begin, 0) :]:
+        for number, block in enumerate(blocks, start=first // BLOCK):
+            for dialogue in block[max(there.dialogues - number * BLOCK, 0) :]:
                 if progress.reaches(goal):
                     break
                 if dialogue.entry.path not in writer.known:  # it may be, behind a shard that was removed
@@ -153,7 +158,9 @@ class _Worker:
 
     def _coded(self, takes: list[Take]) -> list[CodedDialogue]:
         frame_size = self.work.codec.frame_size
-        wavs = [viewed(_as_from_a_file(take.spoken.wav), self.work.view) for take in takes]
+        wavs = [_as_from_a_file(take.spoken.wav) for take in takes]
+        if self.work.view == "mono":
+            wavs = [to_mono(wav) for wav in wavs]
         blocks = [iter(wav.split(code_encoding.BLOCK_FRAMES * frame_size, dim=1)) for wav in wavs]
         codes = encode_side_by_side(blocks, [len(wav) for wav in wavs], frame_size, self.start)
         return [self._dialogue(take, own) for take, own in zip(takes, codes, strict=True)]
@@ -170,7 +177,7 @@ def _as_from_a_file(wav: Tensor) -> Tensor:
     return (wav * 32768).floor() / 32768  # libsndfile does not round
 
 
-def _blocks(work: _Work, begins: Iterable[int], processes: int) -> Iterator[list[CodedDialogue]]:
+def _blocks(work: _Work, begins: Iterable[int], processes: int) -> Generator[list[CodedDialogue], None, None]:
     """The blocks that begin with these numbers, in order."""
     if processes == 1:
         worker = _Worker(work)
@@ -193,20 +200,27 @@ def _blocks(work: _Work, begins: Iterable[int], processes: int) -> Iterator[list
         pool.shutdown(cancel_futures=True)
 
 
-_worker: _Worker | None = None  # of a process of the pool
+_make_worker: Callable[[], _Worker] | None = None  # of a process of the pool
 
 
 def _begin_work(work: _Work) -> None:
-    global _worker
+    global _make_worker
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _worker = _Worker(work)
+    _make_worker = functools.cache(partial(_Worker, work))
 
 
 def _pickled_block(begin: int) -> bytes:
-    """As bytes: torch would send each tensor in a file of its own."""
-    assert _worker is not None
-    return pickle.dumps(_worker.block(begin))
+    """As bytes: torch would send each tensor in a file of its own.
+
+    Raises:
+        ValueError: as the worker, in a form that travels.
+    """
+    assert _make_worker is not None
+    try:
+        return pickle.dumps(_make_worker().block(begin))
+    except ValueError as error:
+        raise ValueError(str(error)) from error
 
 
 def _end_with_parent() -> None:

@@ -1,8 +1,5 @@
 """Dialogues for Moshi: the data module that turns stores of codes into batches of 17 rows."""
 
-import hashlib
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from lightning import LightningDataModule
@@ -11,6 +8,9 @@ from torch import Tensor
 
 from moshi_zoo.data.alignments import mixture
 from moshi_zoo.data.code_store import CodecIdentity, CodeStore
+from moshi_zoo.data.dialogue_masks import Masks
+from moshi_zoo.data.dialogue_modes import Mode
+from moshi_zoo.data.dialogue_splits import divide
 from moshi_zoo.data.dialogue_windows import (
     DialogueWindow,
     FixedDialogueWindows,
@@ -38,10 +38,10 @@ class DialogueData(LightningDataModule):
     than a window; validation windows are their beginnings. Words become text anew in each epoch.
 
     Args:
-        source: A store made by `data encode`. Several with their shares of the training windows:
+        source: A store made by `data encode` or `data synth`. Several with their shares of the training windows:
             ``{calls: 0.7, synthetic: 0.3}``, or ``calls:0.7,synthetic:0.3``.
-        tokenizer: A SentencePiece file, or a zoo folder: that of the net's Helium. None: that of the model which the run
-            starts from (``init_from``).
+        tokenizer: A SentencePiece file, or a zoo folder: that of the net's Helium. None: that of the model which the
+            run starts from (``init_from``).
         vocab_size: Text tokens that the net knows.
         num_own_codebooks: Codebooks of Moshi's voice that the net knows; stores may have more.
         num_user_codebooks: Codebooks of the user's; 0: the user is left out.
@@ -55,10 +55,16 @@ class DialogueData(LightningDataModule):
         text_delay_s: How much earlier than the speech the text is: a range, drawn from for each window. The paper's
             pre-training takes [-0.6, 0.6]; speech recognition something below 0, text-to-speech above.
         text_of: Whose words become text.
+        modes: Ways of using the rows that are trained side by side, by their weights: conversation (``duplex``),
+            recognition (``asr``) and reading aloud (``tts``), each with its ``text_delay_s``; the first validates.
+            None: conversation alone, with the delay above.
+        from_start: Share of the training windows that begin with their dialogue, as every conversation does.
+        user_dropout: Share of the user's codes that are taken away in training, so that the model listens better.
+        text_mask: Share of the text tokens that are taken away in training (Moshi paper 4.4: 0.3 in pre-training).
         crowded: What becomes of words that come too fast for their tokens.
         word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.
         num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.
-        seed: Of the order, the windows, and the delays.
+        seed: Of all draws.
 
     Attributes:
         tokenizer: Of the text, once the data are set up.
@@ -83,6 +89,10 @@ class DialogueData(LightningDataModule):
         validation_items: int = 32,
         text_delay_s: tuple[float, float] = (0.0, 0.0),
         text_of: TextOf = "moshi",
+        modes: list[Mode] | None = None,
+        from_start: float = 0.0,
+        user_dropout: float = 0.0,
+        text_mask: float = 0.0,
         crowded: Crowded = "shift",
         word_boundary: Literal["space", "none"] = "space",
         num_workers: int = 0,
@@ -95,15 +105,20 @@ class DialogueData(LightningDataModule):
         _require(batch_size >= 1, "batch_size", batch_size, "1 or more")
         _require(0 < validation_share <= 0.5, "validation_share", validation_share, "above 0 and up to 0.5")
         _require(validation_items >= 1, "validation_items", validation_items, "1 or more")
-        ordered = len(text_delay_s) == 2 and text_delay_s[0] <= text_delay_s[1]
-        _require(ordered, "text_delay_s", text_delay_s, "a range such as [-0.6, 0.6]")
+        _require(0 <= from_start <= 1, "from_start", from_start, "0 to 1")
+        _require(modes != [], "modes", modes, "at least one, such as [{name: duplex}]")
+        if modes and tuple(text_delay_s) != (0.0, 0.0):
+            raise ValueError(f"text_delay_s is {text_delay_s!r}, but each of the modes says its own: leave it out")
+        if modes and num_user_codebooks == 0 and any(mode.name == "asr" for mode in modes):
+            raise ValueError("the mode asr hears the user, but num_user_codebooks is 0")
         _require(seed >= 0, "seed", seed, "0 or more")
         self.sources, self.valid_source = mixture(source), valid_source
         self.tokenizer_path, self.vocab_size = tokenizer, vocab_size
         self.num_own_codebooks, self.num_user_codebooks = num_own_codebooks, num_user_codebooks
         self.codebook_size, self.num_frames, self.batch_size = codebook_size, num_frames, batch_size
         self.validation_share, self.validation_items = validation_share, validation_items
-        self.text_delay_s = (text_delay_s[0], text_delay_s[1])
+        self.modes = modes or [Mode("duplex", 1.0, (text_delay_s[0], text_delay_s[1]))]
+        self.from_start, self.masks = from_start, Masks(text_mask, user_dropout)
         self.text_of: TextOf = text_of
         self.crowded: Crowded = crowded
         self.word_boundary: Literal["space", "none"] = word_boundary
@@ -139,7 +154,12 @@ class DialogueData(LightningDataModule):
                 f"the tokenizer {self.tokenizer_path} has {tokenizer.vocab_size} pieces, but the net knows only "
                 f"{self.vocab_size}: take the tokenizer of the net's Helium"
             )
-        self._divide(stores, every)
+        splits = divide(
+            stores,
+            valid_store=every[self.valid_source] if self.valid_source else None,
+            validation_share=self.validation_share,
+        )
+        self._training, self._valid, self._test = splits.train, splits.valid, splits.test
         builder = TextRowBuilder(
             frame_rate=codec.frame_rate, pad=tokenizer.pad, epad=tokenizer.epad, crowded=self.crowded
         )
@@ -172,7 +192,9 @@ class DialogueData(LightningDataModule):
             rows=rows,
             num_frames=self.num_frames,
             num_items=num_items,
-            text_delay_s=self.text_delay_s,
+            modes=self.modes,
+            masks=self.masks,
+            from_start=self.from_start,
             seed=self.seed,
         )
         return TrainLoader(
@@ -214,33 +236,13 @@ class DialogueData(LightningDataModule):
             if before and now and before != now:
                 raise ValueError(f"the run began with another {name} ({before[:12]}, now {now[:12]}): begin a new run")
 
-    def _divide(self, stores: dict[str, CodeStore], every: dict[str, CodeStore]) -> None:
-        """Training, validation and test dialogues."""
-        places = {name: [Place(store, i) for i in range(len(store.entries))] for name, store in every.items()}
-        for name, found in places.items():
-            _require(len(found) > 0, "source", name, "a store with dialogues in it: run `data encode` to its end")
-
-        def marked(names: Sequence[str], split: str) -> list[Place]:
-            return [p for name in names for p in places[name] if (p.store.entries[p.number].split or "train") == split]
-
-        self._training = [marked([name], "train") for name in stores]
-        if self.valid_source:
-            names = [self.valid_source]
-            self._valid = marked(names, "valid") or places[self.valid_source]
-            self._test = marked(names, "test")
-            return
-        self._valid, self._test = marked(list(stores), "valid"), marked(list(stores), "test")
-        if not self._valid and not self._test:
-            self._training, self._valid = _hold_out(self._training, self.validation_share)
-        self._valid = self._valid or self._test
-
     def _evaluation_loader(self, places: list[Place]) -> EvaluationLoader[DialogueWindow, Batch]:
         dataset = FixedDialogueWindows(
             places,
             rows=self._ready(),
             num_frames=self.num_frames,
             num_items=self.validation_items,
-            text_delay_s=sum(self.text_delay_s) / 2,
+            mode=self.modes[0],
         )
         return EvaluationLoader(
             dataset,
@@ -271,28 +273,6 @@ def _the_codec(stores: dict[str, CodeStore]) -> CodecIdentity:
                 "encode both with the same"
             )
     return min((store.codec for store in stores.values()), key=lambda codec: codec.num_codebooks)
-
-
-def _hold_out(sources: list[list[Place]], share: float) -> tuple[list[list[Place]], list[Place]]:
-    """The dialogues with the lowest lots, one at least; versions of one dialogue in several stores go together."""
-    wanted = max(round(share * sum(map(len, sources))), 1)
-    lots = {place: _lot(place) for places in sources for place in places}
-    chosen: set[bytes] = set()
-    held: list[Place] = []
-    for lot in sorted(set(lots.values())):
-        if len(held) >= wanted:
-            break
-        if all(any(lots[place] not in {*chosen, lot} for place in places) for places in sources):  # all keep some
-            chosen.add(lot)
-            held += [place for place in lots if lots[place] == lot]
-    if not held:
-        raise ValueError("one dialogue cannot both train and validate: give valid_source, or more dialogues")
-    return [[place for place in places if lots[place] not in chosen] for places in sources], held
-
-
-def _lot(place: Place) -> bytes:
-    path = Path(place.store.entries[place.number].path)
-    return hashlib.sha256("/".join(path.parts[-2:]).encode()).digest()  # the same lot wherever the folder lies
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -15,6 +15,8 @@ from torch.utils.data import Dataset
 
 from moshi_zoo.data.alignments import MAIN, Word
 from moshi_zoo.data.code_store import CodeStore
+from moshi_zoo.data.dialogue_masks import Masks
+from moshi_zoo.data.dialogue_modes import Mode, ModeName, mark
 from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens, WordTokens
 
 TextOf = Literal["moshi", "user", "both"]
@@ -72,28 +74,53 @@ class Rows:
         self.text, self.tokens, self.text_of = text, tokens, text_of
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
 
-    def window(self, place: Place, start: int, num_frames: int, *, text_delay_s: float = 0.0) -> Tensor:
-        """Rows [R, T] of a dialogue from frame ``start`` on; -1 behind its end, and where nobody is recorded."""
+    def window(
+        self, place: Place, start: int, num_frames: int, *, text_delay_s: float = 0.0, mode: ModeName = "duplex"
+    ) -> Tensor:
+        """Rows [R, T] of a dialogue from frame ``start`` on; -1 behind its end, and where nobody is heard.
+
+        A recording with one channel is Moshi, but ``asr`` hears the user in it.
+        """
         codes = place.store.codes(place.number, start, start + num_frames)  # [C, K, T]
         length = codes.shape[-1]
-        text, *speakers = torch.full((1 + sum(self.num_codebooks), num_frames), NOTHING).split([1, *self.num_codebooks])
-        for mine, channel in zip(speakers, codes, strict=False):  # recordings may have one channel
-            mine[:, :length] = channel[: len(mine)]
-        row = self.text_row(place, text_delay_s=text_delay_s)
+        window = torch.full((1 + sum(self.num_codebooks), num_frames), NOTHING)
+        text, own, user = self.split(window)
+        if mode != "asr":
+            own[:, :length] = codes[0, : len(own)]
+        if mode == "asr" or (mode == "duplex" and len(codes) > 1):
+            user[:, :length] = codes[-1, : len(user)]
+        row = self.text_row(place, text_delay_s=text_delay_s, mode=mode)
         if row is not None:
-            text[0, :length] = torch.from_numpy(row.tokens[start : start + length])
-        return torch.cat([text, *speakers])
+            text[:length] = torch.from_numpy(row.tokens[start : start + length])
+        first = mark(mode, self.tokens.tokenizer)
+        if first is not None:
+            text[0] = first
+        return window
 
-    def text_row(self, place: Place, *, text_delay_s: float = 0.0) -> TextRow | None:
+    def split(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of the rows of a window: text [T], Moshi's codes and the user's [K, T]."""
+        text, own, user = window.split([1, *self.num_codebooks])
+        return text[0], own, user
+
+    def text_row(self, place: Place, *, text_delay_s: float = 0.0, mode: ModeName = "duplex") -> TextRow | None:
         """The text of a whole dialogue; None: its words are not known."""
         words = place.store.words(place.number)
         if words is None:
             return None
-        timed = [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if self._is_meant(w)]
+        text_of = self._text_of(mode, place.store.entries[place.number].channels)
+        timed = [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if _is_meant(w, text_of)]
         return self.text.build(timed, place.num_frames, text_delay_s=text_delay_s)
 
-    def _is_meant(self, word: Word) -> bool:
-        return self.text_of == "both" or (word.speaker == MAIN) == (self.text_of == "moshi")
+    def _text_of(self, mode: ModeName, channels: int) -> TextOf:
+        if mode == "duplex":
+            return self.text_of
+        if channels == 1:
+            return "both"
+        return "user" if mode == "asr" else "moshi"
+
+
+def _is_meant(word: Word, text_of: TextOf) -> bool:
+    return text_of == "both" or (word.speaker == MAIN) == (text_of == "moshi")
 
 
 class RandomDialogueWindows(Dataset[DialogueWindow]):
@@ -109,7 +136,9 @@ class RandomDialogueWindows(Dataset[DialogueWindow]):
         rows: Lays them out.
         num_frames: T.
         num_items: Items of an epoch.
-        text_delay_s: Range of the draw.
+        modes: What windows show, by their weights, each with the range that the delay of the text is drawn from.
+        masks: What is taken away from them.
+        from_start: Share of the windows that begin with the dialogue; the others lie anywhere.
         seed: Of all draws.
     """
 
@@ -121,12 +150,15 @@ class RandomDialogueWindows(Dataset[DialogueWindow]):
         rows: Rows,
         num_frames: int,
         num_items: int,
-        text_delay_s: tuple[float, float],
+        modes: Sequence[Mode] = (Mode(),),
+        masks: Masks | None = None,
+        from_start: float = 0.0,
         seed: int,
     ):
         self.places = [place for places in sources for place in places]
         self.rows, self.num_frames, self.num_items = rows, num_frames, num_items
-        self.text_delay_s, self.seed = text_delay_s, seed
+        self.modes, self.masks, self.from_start, self.seed = modes, masks or Masks(), from_start, seed
+        self._mode_ends = np.cumsum([mode.weight for mode in modes])
         lengths = [np.array([max(place.num_frames, num_frames) for place in places], np.float64) for places in sources]
         shares = [frames.sum() for frames in lengths] if weights is None else weights
         scaled = [frames / frames.sum() * share for frames, share in zip(lengths, shares, strict=True)]
@@ -142,8 +174,14 @@ class RandomDialogueWindows(Dataset[DialogueWindow]):
         where = (item + rng.random()) / self.num_items * self._ends[-1]
         place = self.places[min(int(np.searchsorted(self._ends, where, side="right")), len(self.places) - 1)]
         start = int(rng.integers(max(place.num_frames - self.num_frames, 0) + 1))
-        delay = float(rng.uniform(*self.text_delay_s))
-        return DialogueWindow(self.rows.window(place, start, self.num_frames, text_delay_s=delay), item, delay)
+        mode = self.modes[int(np.searchsorted(self._mode_ends, rng.random() * self._mode_ends[-1], side="right"))]
+        delay = float(rng.uniform(*mode.text_delay_s))
+        if rng.random() < self.from_start:
+            start = 0
+        window = self.rows.window(place, start, self.num_frames, text_delay_s=delay, mode=mode.name)
+        text, _, user = self.rows.split(window)
+        self.masks.apply(text, user, rng)
+        return DialogueWindow(window, item, delay)
 
 
 class FixedDialogueWindows(Dataset[DialogueWindow]):
@@ -154,20 +192,21 @@ class FixedDialogueWindows(Dataset[DialogueWindow]):
         rows: Lays them out.
         num_frames: T.
         num_items: The most windows.
-        text_delay_s: The same for all.
+        mode: What all of them show; the delay of the text is the middle of its range.
     """
 
-    def __init__(self, places: Sequence[Place], *, rows: Rows, num_frames: int, num_items: int, text_delay_s: float):
+    def __init__(self, places: Sequence[Place], *, rows: Rows, num_frames: int, num_items: int, mode: Mode):
         num_items = min(num_items, len(places))
         self.places = [places[i * len(places) // num_items] for i in range(num_items)]
-        self.rows, self.num_frames, self.text_delay_s = rows, num_frames, text_delay_s
+        self.rows, self.num_frames, self.mode = rows, num_frames, mode
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: int) -> DialogueWindow:
-        rows = self.rows.window(self.places[index], 0, self.num_frames, text_delay_s=self.text_delay_s)
-        return DialogueWindow(rows, index, self.text_delay_s)
+        delay = sum(self.mode.text_delay_s) / 2
+        window = self.rows.window(self.places[index], 0, self.num_frames, text_delay_s=delay, mode=self.mode.name)
+        return DialogueWindow(window, index, delay)
 
 
 def collate(windows: Sequence[DialogueWindow]) -> dict[str, Tensor]:

@@ -127,7 +127,7 @@ class Engine:
     def __init__(self) -> None:
         self._library, data, is_private = _load_copy()
         if is_private:
-            weakref.finalize(self, _unload, self._library).atexit = False
+            weakref.finalize(self, _unload, self._library)
         self._variants = frozenset(path.name for path in (data / "voices" / "!v").iterdir())
         self._lock = threading.Lock()  # an engine holds one voice and one text at a time
         self._blocks: list[np.ndarray] = []

@@ -29,7 +29,7 @@ from moshi_zoo.evaluation.bench import (
 from moshi_zoo.losses.cross_entropy import chunked_cross_entropy
 from moshi_zoo.models.generation import continuations, generate
 from moshi_zoo.models.helium import Helium
-from moshi_zoo.modules.linear import store_by_columns
+from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.zoo import helium_format
 
 PEERS = {"transformers": "transformers"}

@@ -121,10 +121,10 @@ class DepthTransformer(nn.Module):
             The codes, int64 [B, codes].
         """
         context = self.in_proj.each(context)  # [sets, B, d]
-        shape = self.num_steps, len(text), self.size.dim
-        pasts = [(context.new_empty(shape), context.new_empty(shape)) for _ in self.layers]
+        num_codes, num_heads = chance.shape[1], self.size.num_heads
+        pasts = context.new_empty(len(self.layers), 2, len(text), num_heads, num_codes, self.size.dim // num_heads)
         token, codes = text, []
-        for step in range(chance.shape[1]):
+        for step in range(num_codes):
             x = context[self.in_proj.schedule[step], None] + self._embed(token[None], step)  # [1, B, d]
             for layer, past in zip(self.layers, pasts, strict=True):
                 x = layer(x, step, past)
@@ -168,27 +168,27 @@ class DepthLayer(nn.Module):
         self.mlp_in = StepLinear(size.dim, 2 * size.hidden_dim, schedule)  # rows: gate, up
         self.mlp_out = StepLinear(size.hidden_dim, size.dim, schedule)
 
-    def forward(self, x: Tensor, first: int = 0, past: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, first: int = 0, past: Tensor | None = None) -> Tensor:
         """Steps ``first``, ``first + 1``, … of N frames.
 
         Args:
             x: [steps, N, d].
             first: the first of the steps; only a single step may have others before it.
-            past: keys and values of the frame's steps, [K, N, d]: earlier ones are read, these written.
+            past: keys and values of the frame's steps, [2, N, H, K, d / H]: earlier ones are read, these written.
 
         Returns:
             [steps, N, d].
         """
-        queries, keys, values = self.attention_in(self.attention_norm(x), first).chunk(3, dim=-1)
-        if past is not None:
-            stop = first + len(x)
-            past[0][first:stop], past[1][first:stop] = keys, values
-            keys, values = past[0][:stop], past[1][:stop]
-        x = x + self.attention_out(self._attend(queries, keys, values), first)
+        steps, N, _ = x.shape
+        heads = self.attention_in(self.attention_norm(x), first).view(steps, N, 3, self.num_heads, -1)
+        parts = heads.permute(2, 1, 3, 0, 4)  # [3, N, H, steps, d / H]
+        if past is None:
+            queries, keys, values = parts.unbind()
+        else:
+            queries, stop = parts[0], first + steps
+            past.narrow(3, first, steps).copy_(parts[1:])
+            keys, values = past.narrow(3, 0, stop).unbind()
+        y = F.scaled_dot_product_attention(queries, keys, values, is_causal=steps > 1)  # [N, H, steps, d / H]
+        x = x + self.attention_out(y.permute(2, 0, 1, 3).flatten(2), first)
         gate, up = self.mlp_in(self.mlp_norm(x), first).chunk(2, dim=-1)
         return x + self.mlp_out(F.silu(gate) * up, first)
-
-    def _attend(self, *parts: Tensor) -> Tensor:
-        queries, keys, values = (part.unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3) for part in parts)
-        y = F.scaled_dot_product_attention(queries, keys, values, is_causal=len(parts[0]) > 1)  # [N, H, steps, d / H]
-        return y.permute(2, 0, 1, 3).flatten(2)

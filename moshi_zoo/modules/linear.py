@@ -28,16 +28,3 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] -> [..., M]."""
         return linear(x, self.weight, self.bias)
-
-
-def store_by_columns(module: nn.Module) -> None:
-    """Let a CPU write text, one row at a time, up to a third faster: tall weights change places in memory.
-
-    A product with one row is over when its weight has been read. Tall weights (more rows than columns) are read at full
-    memory speed column by column, and at two thirds of it row by row, as they usually lie; wide ones the other way
-    round. Shapes and values stay. For inference: sharded training wants its weights as they were.
-    """
-    for layer in module.modules():
-        wide = isinstance(layer, Linear) and layer.out_features < layer.in_features
-        if isinstance(layer, Linear) and not wide and layer.weight.device.type in ("cpu", "meta"):
-            layer.weight.data = layer.weight.data.t().contiguous().t()

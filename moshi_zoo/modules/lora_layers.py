@@ -53,6 +53,11 @@ class LowRank(nn.Module):
         with torch.autocast(self.up.device.type, enabled=False):
             return self.scaling * (self.up.float() @ self.down.float())
 
+    @torch.no_grad()
+    def merged_into(self, weight: Tensor) -> Tensor:
+        """The weight with what it adds, rounded once to the weight's dtype."""
+        return (weight.float() + self.product()).to(weight.dtype)
+
 
 class Adapted(nn.Module):
     """A layer with room for adapters: submodules ``lora_NAME``.
@@ -88,7 +93,7 @@ class Adapted(nn.Module):
         self.active, self.unmerged = name, None
         if merged and (adapter := self.adapter(name)) is not None:
             self.unmerged = self.weight.clone()
-            self.weight.copy_(self.unmerged.float() + adapter.product())
+            self.weight.copy_(adapter.merged_into(self.unmerged))
 
 
 class LoraLinear(Adapted, Linear):

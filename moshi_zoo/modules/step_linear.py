@@ -61,8 +61,8 @@ class StepLinear(nn.Module):
 
 def step_linear(x: Tensor, weight: Tensor, schedule: tuple[int, ...]) -> Tensor:
     """[steps, B, N] x [sets, M, N] -> [steps, B, M]; the schedule says which set each step uses."""
-    if len(x) == 1:
-        return linear(x, weight[schedule[0]])
+    if x.shape[0] == 1:
+        return linear(x, weight.select(0, schedule[0]))
     if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
         return torch.bmm(x, weight[schedule[0] : schedule[0] + len(x)].mT)
     weights, outputs, start = weight.unbind(), [], 0

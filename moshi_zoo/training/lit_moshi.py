@@ -110,6 +110,7 @@ class LitMoshi(Stage):
         self.checkpointing, self.compiles = checkpointing, compile
         self.samples = MoshiSamples(codec, count=num_samples, num_frames=sample_frames)
         self.guarded_step = GuardedStep("speech model", clip=clip)
+        self._logged: set[tuple[int, int]] = set()  # of each kind of step, the last stretch of steps with a row
 
     def configure_callbacks(self) -> list[Any]:
         """The alarms."""
@@ -126,6 +127,8 @@ class LitMoshi(Stage):
             if name not in parts:
                 raise ValueError(f"freeze: the net has no part {name!r}; it has {', '.join(_top(parts))}")
             parts[name].requires_grad_(False)
+        if self.net.extra_heads is not None:
+            self.net.extra_heads.requires_grad_(False)  # these rows do not say what they shall learn
         trunk.checkpointing = self.checkpointing
         layers = [*trunk.layers, *depth.layers]
         if self.compiles:
@@ -224,8 +227,16 @@ class LitMoshi(Stage):
         schedule = self.trainer.lr_scheduler_configs[number].scheduler
         values["lr"] = optimizer.param_groups[0]["lr"]
         values["grad_norm"] = float(self.guarded_step(optimizer, schedule).norm)
+        values = {f"train/{name}": value for name, value in values.items()}
         for name, value in values.items():
-            self.log(f"train/{name}", value, prog_bar=name in _IN_PROGRESS_BAR)
+            self.log(name, value, prog_bar=name.removeprefix("train/") in _IN_PROGRESS_BAR, logger=False)
+        # Lightning would repeat the values of the other kind of step in each row, or never come across one kind
+        step = self.global_step - 1
+        block = (number, step // self.trainer.log_every_n_steps)
+        if block not in self._logged:
+            self._logged = {(kind, index) for kind, index in self._logged if kind != number} | {block}
+            for logger in self.loggers:
+                logger.log_metrics(values, step)
 
     def _predict(self, codes: Tensor, denominators: Tensor, *, depth_fraction: float = 1.0) -> Predictions:
         """Predict dialogues [B, R, T]; the loss is their share of the mean that the denominators belong to."""

@@ -26,7 +26,7 @@ A `{component}` with {parameters}, saved by moshi_zoo {version}.
 ```python
 import moshi_zoo
 
-model = moshi_zoo.load("path/to/{name}")
+model = moshi_zoo.load({arguments})
 ```
 
 All sizes are in `config.yaml`. The folder holds no code: it names registered components only.
@@ -41,9 +41,12 @@ def model_card(name: str, config: "ZooConfig", num_parameters: int) -> str:
         config: what the folder's ``config.yaml`` holds.
         num_parameters: how many numbers its weights have.
     """
+    path = f'"path/to/{name}"'
+    is_adapter = config.component == "lora" and config.parents
     parents = ", ".join(f"{p.name} (`{p.sha256[:12]}`)" for p in config.parents)
     return _CARD.format(
         name=name,
+        arguments=f'"{config.parents[0].name}", adapter={path}' if is_adapter else path,
         component=config.component,
         parameters=_rounded(num_parameters),
         version=config.version,

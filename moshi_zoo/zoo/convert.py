@@ -1,7 +1,7 @@
 """Weights from and to other projects' layouts: ``import_weights`` and ``export_weights``, by component.
 
 Kyutai's layout is one safetensors file. A Moshi may have its sizes in a config.json beside it; else importing it needs
-the preset it belongs to. Hugging Face's is a folder with ``config.json``.
+the preset it belongs to. An adapter of a Moshi needs the model. Hugging Face's is a folder with ``config.json``.
 """
 
 import json
@@ -14,20 +14,23 @@ from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.tokenizer import FILE as TOKENIZER
 from moshi_zoo.tokenizer import Tokenizer
-from moshi_zoo.zoo import helium_format, hf_folder, mimi_format, moshi_config, moshi_format
+from moshi_zoo.zoo import helium_format, hf_folder, lora_format, mimi_format, moshi_config, moshi_format
 from moshi_zoo.zoo.names import Tensors
 
 Format = Literal["kyutai", "hf"]
-ExportFormat = Literal["kyutai", "hf", "hf-llama"]
+ExportFormat = Literal["kyutai", "kyutai-packed", "hf", "hf-llama"]
 
 
-def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-full") -> tuple[Spec, Tensors]:
+def import_weights(
+    source: str | Path, layout: Format, *, preset: str = "mimi-full", base: Spec | None = None
+) -> tuple[Spec, Tensors]:
     """Read upstream weights.
 
     Args:
         source: a safetensors file, or a folder that holds one (or, in Hugging Face's layout, several and their index).
         layout: ``kyutai`` or ``hf``.
         preset: whose sizes Kyutai's file has, where no config.json beside it says them: Mimi's never does.
+        base: portable spec of the Moshi that the file adapts, if that is an adapter.
 
     Returns:
         The model's portable spec, and its tensors in our names.
@@ -43,6 +46,10 @@ def import_weights(source: str | Path, layout: Format, *, preset: str = "mimi-fu
     if layout == "kyutai":
         file = _kyutai_file(source)
         tensors = hf_folder.read_tensors(file)
+        if lora_format.is_lora(tensors):
+            return _from_kyutais_lora(file, tensors, base)
+        if base is not None:
+            raise ValueError(f"{file} is no adapter: it does not need the model that it adapts (base)")
         if moshi_format.is_moshi(tensors):
             return _from_kyutais_moshi(file, tensors, preset)
         return registry.to_portable(registry.preset(preset)), mimi_format.from_kyutai(tensors)
@@ -69,7 +76,7 @@ def export_weights(
         spec: its portable spec.
         tensors: its plain tensors in our names.
         layout: ``kyutai`` writes a safetensors file (in ``out`` if that is a folder) whose metadata say the sizes, or
-            for a Moshi config.json beside it;
+            for a Moshi or its adapter config.json beside it; ``kyutai-packed`` an adapter as older versions have it;
             ``hf`` a folder with config.json, ready for ``from_pretrained``; ``hf-llama`` the same for a text model that
             programs shall take for a Llama, which more of them know than Helium.
         out: the path to write.
@@ -82,7 +89,12 @@ def export_weights(
         ValueError: if the layout cannot hold this model.
     """
     _check_layout(layout, get_args(ExportFormat))
-    known = {"mimi": ("kyutai", "hf"), "helium": ("hf", "hf-llama"), "moshi": ("kyutai",)}
+    known = {
+        "mimi": ("kyutai", "hf"),
+        "helium": ("hf", "hf-llama"),
+        "moshi": ("kyutai",),
+        "lora": ("kyutai", "kyutai-packed"),
+    }
     component, out = spec["component"], Path(out)
     if layout not in known.get(component, ()):
         formats = "; ".join(f"a {name} as {' or '.join(layouts)}" for name, layouts in known.items())
@@ -92,6 +104,8 @@ def export_weights(
         written = _export_helium(spec, tensors, "llama" if layout == "hf-llama" else "helium", out, tokenizer)
     elif component == "moshi":
         written = _export_moshi(spec, tensors, out, tokenizer)
+    elif component == "lora":
+        written = _export_lora(spec, tensors, "packed" if layout == "kyutai-packed" else "steps", out)
     elif layout == "kyutai":
         config = mimi_format.kyutai_config(spec)
         file = out if out.suffix == ".safetensors" else out / "mimi.safetensors"
@@ -119,6 +133,31 @@ def _from_kyutais_moshi(file: Path, tensors: Tensors, preset: str) -> tuple[Spec
         return spec, moshi_format.from_kyutai(tensors, spec)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def _from_kyutais_lora(file: Path, tensors: Tensors, base: Spec | None) -> tuple[Spec, Tensors]:
+    if base is None:
+        raise ValueError(f"{file} is an adapter: say which model it adapts (--base NAME)")
+    _check_is_moshi(base)
+    try:
+        has_config = (file.parent / hf_folder.CONFIG).is_file()
+        spec = lora_format.spec_from_kyutai(tensors, base, hf_folder.read_config(file.parent) if has_config else None)
+        return spec, lora_format.from_kyutai(tensors, spec)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _export_lora(spec: Spec, tensors: Tensors, attention: lora_format.Attention, out: Path) -> list[Path]:
+    _check_is_moshi(spec["init_args"]["base"])
+    file = out if out.suffix == ".safetensors" else out / "lora.safetensors"
+    config = {**lora_format.kyutai_config(spec), "lora_name": file.name}
+    written = _write(lora_format.to_kyutai(tensors, spec, attention=attention), file, {"format": "pt"})
+    return [written, _write_json(config, file.parent / hf_folder.CONFIG)]
+
+
+def _check_is_moshi(base: Spec) -> None:
+    if base["component"] != "moshi":
+        raise ValueError(f"Kyutai's layout has adapters of a moshi, not of a {base['component']}")
 
 
 def _export_moshi(spec: Spec, tensors: Tensors, out: Path, tokenizer: Tokenizer | None) -> list[Path]:

@@ -141,8 +141,13 @@ def _unpacked(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     unpacked: Tensors = {}
     for name, tensor in tensors.items():
         if (match := _PACKED.fullmatch(name)) and num_steps[name] and tensor.ndim:
-            parts = tensor.tensor_split(num_steps[name])
-            unpacked |= {f"{match[1]}s.{index}{match[2]}": part for index, part in enumerate(parts)}
+            parts = {
+                f"{match[1]}s.{index}{match[2]}": part
+                for index, part in enumerate(tensor.tensor_split(num_steps[name]))
+            }
+            if twice := parts.keys() & tensors.keys():
+                raise ValueError(f"{name} is {min(twice)}, too, and both are there: which one counts?")
+            unpacked |= parts
         else:
             unpacked[name] = tensor
     return unpacked

@@ -66,3 +66,11 @@ def test_wrong_numbers_are_explained(codec, moshi_zoo):
     code, _, err = moshi_zoo("data", "encode", "talk", "--model", "tiny", "--out", "store", "--num-codebooks", 99)
     assert (code, "but tiny has" in err) == (2, True)
     assert moshi_zoo("data", "encode", "talk", "--model", "tiny", "--out", "store", "--batch-size", 0)[0] == 2
+
+
+def test_both_channels_may_go_into_one(codec, moshi_zoo):
+    words = ("data", "encode", "talk", "--model", "tiny", "--out", "store", "--view", "mono")
+    assert moshi_zoo(*words)[0] == 0
+    assert [entry.channels for entry in CodeStore("store").entries] == [1, 1]
+    code, _, err = moshi_zoo(*words[:-1], "duplex")
+    assert (code, "encode into a new folder" in err) == (2, True)

@@ -55,9 +55,9 @@ def dialogues(folder, lengths, channels=2):
     return find_dialogues(folder)
 
 
-def encoded(recordings, folder, codec=None, batch_size=2):
+def encoded(recordings, folder, codec=None, batch_size=2, view="recorded"):
     *_, report = encode_dialogues(
-        recordings, CodeStoreWriter(folder, CODEC), (codec or FakeCodec()).start, batch_size=batch_size
+        recordings, CodeStoreWriter(folder, CODEC), (codec or FakeCodec()).start, view=view, batch_size=batch_size
     )
     return report
 
@@ -90,6 +90,38 @@ def test_files_with_one_channel_and_words_keep_them(tmp_path):
     store = CodeStore(tmp_path / "store")
     assert store.codes(0).shape == (1, 2, 5)
     assert store.words(0) == [Word("hello", 0.1, 0.4, MAIN)]
+
+
+def test_channels_may_be_mixed_into_one(tmp_path):
+    recordings = dialogues(tmp_path / "in", {"a.wav": 0.6, "b.wav": 1.0})
+    write_words(recordings[0].path, [Word("hello", 0.1, 0.4, MAIN)], {"family": "talk"})
+    encoded(recordings, tmp_path / "store", view="mono")
+    store = CodeStore(tmp_path / "store")
+    assert [(entry.channels, entry.view) for entry in store.entries] == [(1, "mono")] * 2
+    assert torch.equal(store.codes(0)[0, 1], loudness(audio.load(recordings[0].path, RATE).mean(0, keepdim=True))[0])
+    assert store.words(0) == [Word("hello", 0.1, 0.4, MAIN)]
+    assert (store.about(0), store.about(1)) == ({"family": "talk"}, {})
+    with pytest.raises(ValueError, match=r"a\.wav in the view mono"):
+        encoded(recordings, tmp_path / "store")
+
+
+def test_one_of_several_speakers_becomes_moshi(tmp_path):
+    recordings = dialogues(tmp_path / "in", {"a.wav": 2.0, "silent.wav": 1.0}, channels=1)
+    words = [Word("hello", 0.2, 0.6, "anna"), Word("hi", 1.2, 1.6, "ben")]
+    write_words(recordings[0].path, words)
+    report = encoded(recordings, tmp_path / "store", view="duplex")
+    assert ["who says what" in bad.reason for bad in report.bad] == [True]
+    store = CodeStore(tmp_path / "store")
+    (entry,) = store.entries
+    assert (entry.channels, entry.view) == (2, "duplex")
+    own, rest = store.codes(0)[:, 1]
+    main = next(word for word in store.words(0) if word.speaker == MAIN)
+    begin, end = round((main.start_s - 0.1) * 10), round((main.end_s + 0.1) * 10)
+    assert own.nonzero().flatten().tolist() == list(range(begin, end))
+    assert (rest[begin:end] == 0).all()
+    assert (own + rest == loudness(audio.load(recordings[0].path, RATE))[0]).all()
+    encoded(recordings, tmp_path / "again", view="duplex")
+    assert torch.equal(CodeStore(tmp_path / "again").codes(0), store.codes(0))
 
 
 def test_a_second_run_encodes_what_is_new_alone(tmp_path):

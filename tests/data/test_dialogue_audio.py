@@ -135,6 +135,13 @@ class TestDigits:
         assert rows("train").isdisjoint(rows("valid") | rows("test"))
         assert rows("valid").isdisjoint(rows("test"))
 
+    def test_users_of_all_splits_say_one_digit_as_often(self):
+        for split in ("train", "valid", "test"):
+            turns = [turn for number in range(200) for turn in digit_dialogue(0, split, number).turns]
+            said = [len(turn.text.split()) for turn in turns if turn.speaker == "user" and turn.text]
+            assert said.count(1) / len(said) == pytest.approx(2 / 7, abs=0.08)
+            assert set(said) == {1, 2, 3, 4}
+
     def test_some_users_are_silent(self):
         dialogues = [digit_dialogue(0, "train", number) for number in range(200)]
         silent = [d for d in dialogues if not any(turn.text for turn in d.turns)]

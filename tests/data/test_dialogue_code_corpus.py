@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from moshi_zoo.data import dialogue_code_corpus, dialogue_corpus
+from moshi_zoo.data import dialogue_code_corpus
 from moshi_zoo.data.alignments import find_dialogues
 from moshi_zoo.data.code_encoding import encode_dialogues
 from moshi_zoo.data.code_store import CodecIdentity, CodeStore, CodeStoreWriter
@@ -36,10 +36,15 @@ def open_codec():
     return start
 
 
+def open_codec_with_short_blocks():
+    """In a process of its own, which starts with blocks of the usual size."""
+    dialogue_code_corpus.BLOCK = 3
+    return open_codec()
+
+
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
-    for module in (dialogue_code_corpus, dialogue_corpus):
-        monkeypatch.setattr(module, "BLOCK", 3)
+    monkeypatch.setattr(dialogue_code_corpus, "BLOCK", 3)
 
 
 def filled(folder, goal, corpus=None, **settings):
@@ -72,10 +77,10 @@ def test_codes_and_all_else_are_those_of_the_encoded_files(tmp_path, monkeypatch
     assert {"start_s", "end_s", "expected"} <= set(direct.about(0)["turns"][0])
 
 
-def test_several_processes_make_the_same_as_one(tmp_path, monkeypatch):
-    monkeypatch.undo()  # the others would not know of short blocks
-    filled(tmp_path / "one", Goal(33))
-    filled(tmp_path / "two", Goal(33), processes=2)
+def test_several_processes_make_the_same_as_one(tmp_path):
+    filled(tmp_path / "one", Goal(5))
+    writer = CodeStoreWriter(tmp_path / "two", CODEC)
+    list(fill(writer, Corpus(), open_codec_with_short_blocks, Goal(5), processes=2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
@@ -111,10 +116,13 @@ def test_what_is_there_is_enough(tmp_path, monkeypatch):
 
 
 def test_a_store_holds_several_splits_and_lengths_in_minutes(tmp_path):
-    made = filled(tmp_path, Goal(minutes=0.2))
-    assert made.seconds >= 12
-    filled(tmp_path, Goal(1), Corpus("valid"))
-    splits = [entry.split for entry in CodeStore(tmp_path).entries]
+    filled(tmp_path / "minutes", Goal(minutes=0.2))
+    made = filled(tmp_path / "minutes", Goal(minutes=0.6))
+    assert 36 <= made.seconds < 60
+    filled(tmp_path / "number", Goal(made.dialogues))
+    assert content(tmp_path / "minutes") == content(tmp_path / "number")
+    filled(tmp_path / "minutes", Goal(1), Corpus("valid"))
+    splits = [entry.split for entry in CodeStore(tmp_path / "minutes").entries]
     assert splits == ["train"] * made.dialogues + ["valid"]
 
 
@@ -129,7 +137,7 @@ def test_both_speakers_may_be_mixed_into_one_channel(tmp_path):
 
 def test_other_settings_are_refused(tmp_path):
     filled(tmp_path, Goal(1))
-    with pytest.raises(ValueError, match="split train .* seed was 0"):
+    with pytest.raises(ValueError, match=r"the split train of .*seed was 0"):
         filled(tmp_path, Goal(1), Corpus(seed=1))
     filled(tmp_path, Goal(1), Corpus("valid", seed=1))
     assert set(json.loads((tmp_path / "dialogues.json").read_text())) == {"train", "valid"}

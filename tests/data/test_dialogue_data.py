@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from moshi_zoo.data.code_store import CodeStore
 from moshi_zoo.data.dialogue_data import DialogueData
+from moshi_zoo.data.dialogue_masks import Masks
+from moshi_zoo.data.dialogue_modes import Mode
 from moshi_zoo.data.dialogue_windows import Place, RandomDialogueWindows, Rows
 from moshi_zoo.data.loader import Process, TrainLoader
 from moshi_zoo.data.text_row import TextRowBuilder, WordTokens
@@ -84,11 +87,65 @@ class TestRows:
         assert (window[5:] == -1).all()
 
 
+class TestModes:
+    @pytest.fixture
+    def place(self, tmp_path):
+        return Place(CodeStore(make_store(tmp_path / "store", {"a.wav": 40})), 0)
+
+    def test_recognition_hears_the_user_and_writes_what_it_says(self, tokenizer, place):
+        window = rows_of(tokenizer).window(place, 0, 40, text_delay_s=-0.4, mode="asr")
+        assert (window[1:5] == -1).all()
+        assert torch.equal(window[5:], place.store.codes(0)[1])
+        assert window[0, 0] == tokenizer.bos
+        assert (window[0, 1:5] == -1).all()  # nothing can be known yet
+        assert tokenizer.decode([t for t in window[0, 5:].tolist() if t != tokenizer.pad]) == " moshi"
+
+    def test_reading_aloud_has_the_text_ahead_and_no_user(self, tokenizer, place):
+        window = rows_of(tokenizer).window(place, 0, 40, text_delay_s=0.2, mode="tts")
+        assert torch.equal(window[1:5], place.store.codes(0)[0])
+        assert (window[5:] == -1).all()
+        assert window[0, 0] == tokenizer.eos
+        assert tokenizer.decode([t for t in window[0, 1:].tolist() if t != tokenizer.pad]) == " hello there"
+
+    def test_one_channel_is_who_is_heard_and_who_reads(self, tokenizer, tmp_path):
+        place = Place(CodeStore(make_store(tmp_path / "mono", {"a.wav": 40}, channels=1)), 0)
+        heard = rows_of(tokenizer).window(place, 0, 40, mode="asr")
+        assert torch.equal(heard[5:], place.store.codes(0)[0])
+        assert (heard[1:5] == -1).all()
+        assert tokenizer.decode([t for t in heard[0, 1:].tolist() if t != tokenizer.pad]) == " hello moshi there"
+
+    def test_modes_come_in_their_shares_with_their_delays(self, tokenizer, place):
+        modes = [Mode("duplex", 2.0), Mode("asr", 1.0, (-0.4, -0.2)), Mode("tts", 1.0, (0.1, 0.3))]
+        dataset = RandomDialogueWindows(
+            [[place]], weights=None, rows=rows_of(tokenizer), num_frames=16, num_items=200, modes=modes, seed=0
+        )
+        found = {"duplex": 0, "asr": 0, "tts": 0}
+        for i in range(200):
+            item = dataset[0, i]
+            first = int(item.codes[0, 0])
+            name = {tokenizer.bos: "asr", tokenizer.eos: "tts"}.get(first, "duplex")
+            found[name] += 1
+            low, high = {"duplex": (0, 0), "asr": (-0.4, -0.2), "tts": (0.1, 0.3)}[name]
+            assert low <= item.text_delay_s <= high
+            assert (item.codes[1:5] == -1).all() == (name == "asr")
+        assert found == {"duplex": pytest.approx(100, abs=20), "asr": pytest.approx(50, abs=15), "tts": found["tts"]}
+
+    def test_a_mode_must_make_sense(self):
+        with pytest.raises(ValueError, match=r"asr is \[0.1, 0.2\]; it must be at most 0"):
+            Mode("asr", text_delay_s=(0.1, 0.2))
+        with pytest.raises(ValueError, match=r"tts is .* 0 or more"):
+            Mode("tts", text_delay_s=(-0.1, 0.2))
+        with pytest.raises(ValueError, match="weight of the mode duplex is 0"):
+            Mode(weight=0)
+        with pytest.raises(ValueError, match="must be a range"):
+            Mode(text_delay_s=(0.2, 0.1))
+
+
 class TestWindows:
     def windows(self, tokenizer, folder, lengths, num_items, **settings):
         store = CodeStore(make_store(folder, lengths))
         places = [Place(store, i) for i in range(len(lengths))]
-        defaults = {"weights": None, "num_frames": 16, "text_delay_s": (0.0, 0.0), "seed": 0}
+        defaults = {"weights": None, "num_frames": 16, "seed": 0}
         sources = settings.pop("sources", [places])
         return RandomDialogueWindows(sources, rows=rows_of(tokenizer), num_items=num_items, **{**defaults, **settings})
 
@@ -104,8 +161,25 @@ class TestWindows:
         assert starts[0] != starts[1]
         assert starts[0] == [int(dataset[0, i].codes[1, 0]) for i in range(300)]
 
+    def test_a_share_of_the_windows_begins_with_the_dialogue(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 30}, 300, from_start=0.6)
+        starts = [int(dataset[0, i].codes[1, 0]) for i in range(300)]
+        assert starts.count(0) == pytest.approx(0.6 * 300 + 0.4 * 20, abs=30)
+        assert set(starts) == set(range(15))
+
+    def test_what_is_taken_away_is_another_thing_in_each_epoch(self, tokenizer, tmp_path):
+        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 16}, 4, masks=Masks(text=0.3, user=0.3))
+        whole = dataset.rows.window(dataset.places[0], 0, 16)
+        one, two = dataset[0, 0].codes, dataset[1, 0].codes
+        for codes in (one, two):
+            kept = codes >= 0
+            assert torch.equal(codes[kept], whole[kept])
+            assert torch.equal(codes[1:5], whole[1:5])  # Moshi's own are never touched
+        assert not torch.equal(one, two)
+        assert torch.equal(one, dataset[0, 0].codes)
+
     def test_each_epoch_draws_the_delay_anew_within_the_range(self, tokenizer, tmp_path):
-        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 16}, 50, text_delay_s=(-0.6, 0.6))
+        dataset = self.windows(tokenizer, tmp_path, {"a.wav": 16}, 50, modes=[Mode(text_delay_s=(-0.6, 0.6))])
         delays = [dataset[0, i].text_delay_s for i in range(50)]
         assert -0.6 <= min(delays) < -0.3 < 0.3 < max(delays) <= 0.6
         late = dataset[0, delays.index(min(delays))]
@@ -120,7 +194,7 @@ class TestWindows:
         assert (lengths.count(16), lengths.count(9)) == (75, 25)
 
     def test_any_number_of_processes_and_a_resumed_run_see_the_same_windows(self, tokenizer, tmp_path):
-        dataset = self.windows(tokenizer, tmp_path, LENGTHS, 24, text_delay_s=(-0.3, 0.3))
+        dataset = self.windows(tokenizer, tmp_path, LENGTHS, 24, modes=[Mode(text_delay_s=(-0.3, 0.3))])
 
         def loader(batch_size, process=None):
             def stacked(windows):
@@ -199,6 +273,27 @@ class TestData:
             data(str(tmp_path / "store"), num_frames=0)
         with pytest.raises(ValueError, match="text_delay_s"):
             data(str(tmp_path / "store"), text_delay_s=(0.5, -0.5))
+        with pytest.raises(ValueError, match="each of the modes says its own"):
+            data(str(tmp_path / "store"), text_delay_s=(0.0, 0.5), modes=[Mode()])
+        with pytest.raises(ValueError, match="num_user_codebooks is 0"):
+            data(str(tmp_path / "store"), num_user_codebooks=0, modes=[Mode("asr")])
+        with pytest.raises(ValueError, match="from_start is 2"):
+            data(str(tmp_path / "store"), from_start=2)
+
+    def test_modes_are_said_in_recipes_and_the_first_validates(self, data, tmp_path, tokenizer):
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(DialogueData, "data", required=True)
+        make_store(tmp_path / "store", LENGTHS)
+        tokenizer.save(tmp_path / "tokenizer.model")
+        modes = [{"name": "tts", "weight": 0.5, "text_delay_s": [0.2, 0.2]}, {"name": "duplex"}]
+        settings = {"source": str(tmp_path / "store"), "tokenizer": str(tmp_path / "tokenizer.model"), "modes": modes}
+        settings |= {"num_own_codebooks": 4, "num_user_codebooks": 4, "num_frames": 24, "user_dropout": 0.1}
+        config = parser.parse_object({"data": {"class_path": "DialogueData", "init_args": settings}})
+        module = parser.instantiate_classes(config).data
+        assert module.modes == [Mode("tts", 0.5, (0.2, 0.2)), Mode()]
+        batch = next(iter(module.val_dataloader()))
+        assert (batch["codes"][:, 0, 0] == tokenizer.eos).all()
+        assert batch["text_delay_s"].tolist() == pytest.approx([0.2] * len(batch["codes"]))
 
     def test_a_resumed_run_must_find_the_same_tokenizer_and_codec(self, data, tmp_path):
         module = data()

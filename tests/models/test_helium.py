@@ -5,7 +5,7 @@ import torch
 
 from moshi_zoo import registry
 from moshi_zoo.modules.gating import gated_width
-from moshi_zoo.modules.linear import store_by_columns
+from moshi_zoo.modules.columns import store_by_columns
 
 
 @pytest.fixture

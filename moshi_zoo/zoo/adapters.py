@@ -1,0 +1,73 @@
+"""Adapters in zoo folders of their own (component ``lora``): saved apart from their model, put beside exactly that one.
+
+An adapter's first parent is the model that it adapts: the weights that stood still while it learnt.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+from torch import nn
+
+from moshi_zoo.modules.lora import DEFAULT, Lora, LoraSize, attach_adapter
+from moshi_zoo.registry import Spec
+from moshi_zoo.zoo import folder
+from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.names import Tensors
+
+
+def adapter_spec(base: Spec, size: LoraSize) -> Spec:
+    """The portable spec of an adapter.
+
+    Args:
+        base: portable spec of the model that it adapts.
+        size: its ranks.
+    """
+    return {"component": "lora", "init_args": {"base": base, "size": asdict(size)}}
+
+
+def load_adapter(net: nn.Module, adapter: Path, *, base: Path, name: str = DEFAULT) -> None:
+    """Put an adapter beside a model and use it, in the model's dtype.
+
+    Args:
+        net: the model, as loaded from its zoo folder; changed in place.
+        adapter: zoo folder of the adapter.
+        base: zoo folder of the model.
+        name: to call it by in :func:`use_adapter`.
+
+    Raises:
+        ValueError: if that is no adapter, or one of another model.
+    """
+    lora = _read(adapter, base)
+    weight = next(net.parameters())
+    attach_adapter(net, lora.to(weight.device, weight.dtype).adapters(), name)
+
+
+def merged_weights(base: Path, adapter: Path) -> Tensors:
+    """The weights of a model with an adapter added to them, in float32 and rounded once.
+
+    Args:
+        base: zoo folder of the model.
+        adapter: zoo folder of the adapter.
+
+    Raises:
+        ValueError: if that is no adapter, or one of another model.
+    """
+    lora, tensors = _read(adapter, base), folder.read_weights(base)
+    merged = {f"{path}.weight": part.merged_into(tensors[f"{path}.weight"]) for path, part in lora.adapters().items()}
+    return tensors | merged
+
+
+def _read(adapter: Path, base: Path) -> Lora:
+    config = read_config(adapter)
+    if config.component != "lora":
+        raise ValueError(f"{adapter} is a {config.component}, which is no adapter")
+    if not config.parents:
+        raise ValueError(f"{adapter}: its config.yaml names no parent, so that nobody knows which model it adapts")
+    needed, found = config.parents[0], read_config(base).sha256
+    if needed.sha256 != found:
+        raise ValueError(
+            f"{adapter} adapts {needed.name} with the sha256 {needed.sha256[:12]}…, but {base} has {found[:12]}…: an "
+            "adapter fits only the weights beside which it learnt"
+        )
+    return cast("Lora", folder.load(adapter))

@@ -1,0 +1,165 @@
+"""Moshi's training from the command line: seeded by Helium, resumed, on two processes, overfitted, and what it leaves."""
+
+import csv
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Callback
+
+from moshi_zoo.__main__ import main
+from moshi_zoo.data.alignments import MAIN, OTHER, Word
+from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
+from moshi_zoo.data.dialogues import dialogues
+from moshi_zoo.registry import instantiate, preset, to_portable
+from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.zoo import folder
+from moshi_zoo.zoo.config import read_config
+
+ROOT = Path(__file__).parents[2]
+ME = "tests.training.test_lit_moshi_runs"
+CODEC = CodecIdentity("codec", "c" * 64, 24_000, 12.5, num_codebooks=4, codebook_size=32)
+SAID = "one two three four five six seven eight nine ten".split()
+
+RECIPE = {
+    "model": {
+        "class_path": "LitMoshi",
+        "init_args": {
+            "net": "${preset:moshi-tiny}",
+            "loss": "${preset:multistream-loss-paper}",
+            "rates": {"temporal": 3e-3, "depth": 3e-3},
+            "optimizer": {"class_path": "AdamW", "init_args": {"betas": [0.9, 0.95]}},
+            "schedule": {"class_path": "WarmupCosine", "init_args": {"warmup_steps": 2}},
+            "accumulate": 2,
+            "num_samples": 2,
+            "sample_frames": 12,
+        },
+    },
+    "data": {
+        "class_path": "SpeechAndTextData",
+        "init_args": {
+            "source": "store",
+            "num_frames": 24,
+            "batch_size": 4,
+            "validation_items": 4,
+            "text_source": "talk.txt",
+            "text_seq_len": 24,
+            "text_batch_size": 4,
+        },
+    },
+    "trainer": {
+        "accelerator": "cpu",
+        "max_steps": 6,
+        "val_check_interval": 3,
+        "log_every_n_steps": 1,
+        "enable_model_summary": False,
+    },
+}
+
+
+class PowerCut(Callback):
+    """Ends the process after a step."""
+
+    def __init__(self, *, after: int):
+        self.after = after
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if trainer.global_step == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """A command line, in a folder with coded dialogues, a text, a language model and a recipe."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOSHI_ZOO_CACHE", str(tmp_path / "cache"))
+    text = "\n\n".join(dialogue.text for dialogue in itertools.islice(dialogues(0, "train"), 150))
+    Path("talk.txt").write_text(text)
+    tokenizer = Tokenizer.train(text.splitlines(), vocab_size=400)
+    helium = preset("helium-tiny")
+    helium["init_args"]["vocab_size"] = tokenizer.vocab_size
+    torch.manual_seed(1)
+    net = instantiate(helium)
+    folder.save(Path("helium"), to_portable(helium), net.state_dict(), stage="LitHelium", tokenizer=tokenizer)
+    generator = torch.Generator().manual_seed(0)
+    coded = []
+    for i in range(12):
+        spoken = [Word(SAID[(i + n) % 10], 0.3 + 0.4 * n, 0.6 + 0.4 * n, MAIN if n % 2 else OTHER) for n in range(5)]
+        codes = torch.randint(32, (2, 4, 30), generator=generator)
+        entry = Entry(f"{i}.wav", 0, 2, 30, "valid" if i > 7 else "train", len(spoken))
+        coded.append(CodedDialogue(entry, codes, spoken))
+    CodeStoreWriter(Path("store"), CODEC).write_shard(coded)
+    Path("moshi.yaml").write_text(yaml.safe_dump({**RECIPE, "run_name": "straight"}))
+    return ["--config", "moshi.yaml", "--model.net.vocab_size", 400, "--init_from.temporal", "helium"]
+
+
+def fit(*words):
+    return main(["fit", *map(str, words)])
+
+
+def separately(*words):
+    """In a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "moshi_zoo", "fit", *map(str, words)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def logged(name, *, stage="train"):
+    """What was measured at each step; where a step was made twice, the second time."""
+    measured = {}
+    with Path(f"runs/{name}/metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            values = {key: float(value) for key, value in row.items() if key.startswith(f"{stage}/") and value}
+            if values:
+                measured[int(row["step"])] = values
+    return measured
+
+
+def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_model_that_talks(words, capfd):
+    assert fit(*words) == 0, capfd.readouterr().err
+    more = [*words, "--run_name", "broken"]
+    cut = separately(*more, "--trainer.callbacks", f"{ME}.PowerCut", "--trainer.callbacks.after", 4)
+    assert cut.returncode == -signal.SIGKILL, cut.stderr
+    assert fit(*more, "--ckpt_path", "last") == 0, capfd.readouterr().err
+    assert logged("broken") == logged("straight")
+    assert logged("broken", stage="val") == logged("straight", stage="val")
+    # what it leaves
+    config = read_config(Path("runs/straight/zoo"))
+    assert [parent.name for parent in config.parents] == ["helium", "codec"]
+    assert Tokenizer.load("runs/straight/zoo").sha256 == Tokenizer.load("helium").sha256
+    assert sorted(p.name for p in Path("runs/straight/samples/step-000006").iterdir()) == [
+        "val-talk-0.png",
+        "val-talk-1.png",
+        "val-talk.txt",
+    ]
+    moshi = folder.load(Path("runs/straight/zoo"))
+    state = moshi.init_state(1)
+    for _ in range(3):
+        text, codes = moshi.step(torch.zeros(1, 4, 1, dtype=torch.int64), state)
+    assert text.shape == (1,)
+    assert codes.shape == (1, 4, 1)
+
+
+@pytest.mark.distributed
+def test_two_processes_train_like_one_whether_they_share_the_batch_or_the_weights_too(words, capfd):
+    assert fit(*words, "--data.batch_size", 8, "--data.text_batch_size", 8) == 0, capfd.readouterr().err
+    one = {stage: logged("straight", stage=stage) for stage in ("train", "val")}
+    assert (len(one["train"]), len(one["val"])) == (6, 2)
+    for strategy in ("ddp_moshi", "fsdp"):
+        overlay = ["--config", ROOT / f"recipes/with/{strategy}.yaml", "--trainer.devices", 2]
+        done = separately(*words, *overlay, "--run_name", strategy)
+        assert done.returncode == 0, done.stderr
+        for stage, rows in one.items():
+            two = logged(strategy, stage=stage)
+            for step, row in rows.items():
+                talk = [name for name in row if "/talk/" in name]  # what is said is a matter of chance
+                expected = {name: value for name, value in row.items() if name not in talk}
+                found = {name: value for name, value in two[step].items() if name not in talk}
+                assert found == pytest.approx(expected, abs=1e-4, rel=1e-4), (strategy, stage, step)
+    assert folder.load(Path("runs/fsdp/zoo")).num_own_codebooks == 4
