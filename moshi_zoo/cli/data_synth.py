@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from moshi_zoo.data.code_encoding import Start
-    from moshi_zoo.data.dialogue_corpus import Corpus
+    from moshi_zoo.data.dialogue_code_corpus import Goal
+    from moshi_zoo.data.dialogue_code_corpus import Progress as Made
 
 _MINUTES = 30.0
 _SECONDS = 30.0  # between lines of progress where there is no terminal
@@ -36,7 +39,7 @@ def synth(
 
     Channel 0 is Moshi with one voice, channel 1 are users with many; users and exercises of valid and test are in no
     other split. What is there already is not made again: a run that was stopped goes on, and more can be added. All
-    splits fit in one place. Without a codec, files in moshi-finetune's format come out, which are large: 3 MB a minute.
+    splits fit in one place. Without a codec, files in moshi-finetune's format come out, which are large: 6 MB a minute.
     With one, they are encoded at once, and a store comes out that `fit` trains Moshi on.
 
     Args:
@@ -66,63 +69,60 @@ def synth(
     corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, noise)
     if minutes is None and dialogues is None:
         minutes = _MINUTES
-    if codec is not None:
-        _into_store(out, codec, corpus, dialogues, minutes, view, num_codebooks, processes, device)
+    if codec is None:
+        if view != "recorded":
+            raise ValueError("files keep both channels: give --codec to encode both speakers mixed into one")
+        from moshi_zoo.data.dialogue_audio_corpus import make
+
+        amount = make(out, corpus, dialogues=dialogues, minutes=minutes)
+        print(f"{out / 'manifest.jsonl'}: {amount.dialogues} {split} dialogues, {amount.seconds / 60:.1f} min")
         return
-    if view != "recorded":
-        raise ValueError("files keep both channels: give --codec to encode both speakers mixed into one")
-
-    from moshi_zoo.data.dialogue_audio_corpus import make
-
-    amount = make(out, corpus, dialogues=dialogues, minutes=minutes)
-    print(f"{out / 'manifest.jsonl'}: {amount.dialogues} {split} dialogues, {amount.seconds / 60:.1f} min")
-
-
-def _into_store(
-    out: Path,
-    codec: str,
-    corpus: "Corpus",
-    dialogues: int | None,
-    minutes: float | None,
-    view: Literal["recorded", "mono"],
-    num_codebooks: int | None,
-    processes: int | None,
-    device: str,
-) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes is {processes}; it must be 1 or more")
 
     from moshi_zoo.cli.data_encode import identity_of
     from moshi_zoo.cli.load_codec import load_codec
     from moshi_zoo.data.code_store import CodeStoreWriter
     from moshi_zoo.data.dialogue_code_corpus import Goal, fill
-    from moshi_zoo.data.dialogue_code_corpus import Progress as Made
 
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes is {processes}; it must be 1 or more")
     goal = Goal(dialogues, minutes)
     loaded = load_codec(codec, device)
     identity = identity_of(loaded, codec, num_codebooks)
     writer = CodeStoreWriter(out, identity)
     open_codec = partial(_opened, str(loaded.folder), identity.num_codebooks, device)
+    steps = fill(writer, corpus, open_codec, goal, view=view, processes=processes or _num_cores())
+    made = _shown(steps, split, goal)
+    new = f"{made.made} of them new" if made.made else "all were there"
+    print(
+        f"{out}: {made.dialogues} {split} dialogues, {made.seconds / 60:.1f} min, {new}; "
+        f"{identity.num_codebooks} codebooks of {identity.codebook_size} at {identity.frame_rate:g} Hz"
+    )
+
+
+def _shown(steps: "Iterator[Made]", split: str, goal: "Goal") -> "Made":
+    """Show how far it is, and how fast it goes; returns the last step."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from moshi_zoo.data.dialogue_code_corpus import Progress as Made
+
     console = Console(stderr=True)
     made, began, line_at = Made(), time.monotonic(), time.monotonic() + _SECONDS
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=dialogues or (minutes or 0) * 60)
-        for made in fill(
-            writer, corpus, open_codec, goal, view=view, processes=processes or len(os.sched_getaffinity(0))
-        ):
+        task = progress.add_task("", total=goal.dialogues or (goal.minutes or 0) * 60)
+        for made in steps:
             rate = made.made / (time.monotonic() - began)
-            line = f"{made.dialogues} {corpus.split} dialogues, {rate:.1f} a second"
-            progress.update(task, completed=made.dialogues if dialogues else made.seconds, description=line)
+            line = f"{made.dialogues} {split} dialogues, {rate:.1f} a second"
+            progress.update(task, completed=made.dialogues if goal.dialogues else made.seconds, description=line)
             if not console.is_terminal and time.monotonic() > line_at:
                 print(line, file=sys.stderr, flush=True)
                 line_at += _SECONDS
-    new = f"{made.made} of them new" if made.made else "all were there"
-    print(
-        f"{out}: {made.dialogues} {corpus.split} dialogues, {made.seconds / 60:.1f} min, {new}; "
-        f"{identity.num_codebooks} codebooks of {identity.codebook_size} at {identity.frame_rate:g} Hz"
-    )
+    return made
+
+
+def _num_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _opened(folder: str, num_codebooks: int, device: str) -> "Start":

@@ -8,6 +8,7 @@ def list_models() -> None:
     """Show the models in checkpoints/ and runs/, and the presets that can be trained."""
     from rich.console import Console
     from rich.table import Table
+    from torch import nn
 
     from moshi_zoo import registry
     from moshi_zoo.zoo import folder, uri
@@ -26,7 +27,7 @@ def list_models() -> None:
     else:
         console.print("No models here yet: train one (`fit`), or bring released weights (`import`).")
     presets = Table("preset", "parameters", title="Presets", title_justify="left")
-    for name in registry.names():
+    for name in registry.names(nn.Module):
         size = folder.num_parameters(registry.to_portable(registry.preset(name)))
         presets.add_row(name, _rounded(size))
     console.print(presets)

@@ -144,7 +144,7 @@ class CodeStore:
 
 
 class CodeStoreWriter:
-    """A store to add to.
+    """A store to add to, by one process at a time.
 
     Args:
         folder: The store; it is made if it is not there.

@@ -193,9 +193,9 @@ def _blocks(work: _Work, begins: Iterable[int], processes: int) -> Generator[lis
         for begin in begins:
             waiting.append(pool.submit(_pickled_block, begin))
             if len(waiting) > _AHEAD * processes:
-                yield pickle.loads(waiting.popleft().result())
+                yield _received(waiting.popleft())
         while waiting:
-            yield pickle.loads(waiting.popleft().result())
+            yield _received(waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -221,6 +221,13 @@ def _pickled_block(begin: int) -> bytes:
         return pickle.dumps(_make_worker().block(begin))
     except ValueError as error:
         raise ValueError(str(error)) from error
+
+
+def _received(block: Future[bytes]) -> list[CodedDialogue]:
+    try:
+        return pickle.loads(block.result())
+    except ValueError as error:  # of the other process: without its traceback
+        raise ValueError(str(error)) from None
 
 
 def _end_with_parent() -> None:

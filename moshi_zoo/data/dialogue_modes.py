@@ -1,7 +1,8 @@
 """The ways of using Moshi's rows: conversation, listening, and reading aloud (Moshi paper 5.7).
 
 One model may learn all of them. It sees which is meant by what the rows hold, and from the first text token on: a mark,
-one of the two ids that any tokenizer has and no conversation uses.
+bos or eos, which any tokenizer has and no conversation uses. Who talks with such a model forbids both; who lets it
+transcribe or read aloud begins with one.
 """
 
 from dataclasses import dataclass

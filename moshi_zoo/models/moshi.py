@@ -28,10 +28,20 @@ from moshi_zoo.modules.transformer import TransformerSize
 from moshi_zoo.registry import Spec, register
 
 
+_DEPTH_7B = {"dim": 1024, "num_layers": 6, "num_heads": 16}
+
+
 def _preset(
-    trunk: str, *, num_codebooks: int = 8, codebook_size: int, depth: Spec, context: int | None = None, **more: object
+    trunk: str,
+    *,
+    num_codebooks: int = 8,
+    codebook_size: int,
+    depth: Spec,
+    context: int | None = None,
+    acoustic_delay: int = 1,
+    **more: object,
 ) -> Spec:
-    helium, speaker = PRESETS[trunk], [0, *[1] * (num_codebooks - 1)]
+    helium, speaker = PRESETS[trunk], [0, *[acoustic_delay] * (num_codebooks - 1)]
     return {
         **helium,
         "transformer": helium["transformer"] | ({"context": context} if context else {}),
@@ -77,7 +87,9 @@ def _preset(
         # 236 M: one GPU
         "base": _preset("base", codebook_size=1024, depth={"dim": 512, "num_layers": 4, "num_heads": 8}),
         # moshiko and moshika: they see four minutes
-        "7b": _preset("7b", context=3000, codebook_size=2048, depth={"dim": 1024, "num_layers": 6, "num_heads": 16}),
+        "7b": _preset("7b", context=3000, codebook_size=2048, depth=_DEPTH_7B),
+        # the same, with the longer acoustic delay of the paper's first stage
+        "7b-pretraining": _preset("7b", context=3000, codebook_size=2048, depth=_DEPTH_7B, acoustic_delay=2),
     },
 )
 class Moshi(nn.Module):

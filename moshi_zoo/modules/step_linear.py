@@ -63,6 +63,8 @@ def step_linear(x: Tensor, weight: Tensor, schedule: tuple[int, ...]) -> Tensor:
     """[steps, B, N] x [sets, M, N] -> [steps, B, M]; the schedule says which set each step uses."""
     if x.shape[0] == 1:
         return linear(x, weight.select(0, schedule[0]))
+    if schedule == tuple(range(len(weight))):  # without a slice: its gradient would be written out twice
+        return torch.bmm(x, weight.mT)
     if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
         return torch.bmm(x, weight[schedule[0] : schedule[0] + len(x)].mT)
     weights, outputs, start = weight.unbind(), [], 0

@@ -79,7 +79,9 @@ class MoshiSamples:
 
     def _log(self, stage: LightningModule, net: Moshi, tokenizer: Tokenizer, said: Replies, expected: Replies) -> None:
         assert self._codes is not None
-        texts = [[tokenizer.decode(tokens) for tokens in _spoken(net, x)] for x in (expected, said)]
+        pieces = tokenizer.vocab_size  # the net may know more, and say them as long as it knows little
+        spoken = [[[t for t in tokens if t < pieces] for tokens in _spoken(net, x)] for x in (expected, said)]
+        texts = [[tokenizer.decode(tokens) for tokens in of_all] for of_all in spoken]
         log_texts(stage, "val/talk", ["expected", "said"], [list(row) for row in zip(*texts, strict=True)])
         if not stage.trainer.is_global_zero:
             return

@@ -130,16 +130,6 @@ class TestModes:
             assert (item.codes[1:5] == -1).all() == (name == "asr")
         assert found == {"duplex": pytest.approx(100, abs=20), "asr": pytest.approx(50, abs=15), "tts": found["tts"]}
 
-    def test_a_mode_must_make_sense(self):
-        with pytest.raises(ValueError, match=r"asr is \[0.1, 0.2\]; it must be at most 0"):
-            Mode("asr", text_delay_s=(0.1, 0.2))
-        with pytest.raises(ValueError, match=r"tts is .* 0 or more"):
-            Mode("tts", text_delay_s=(-0.1, 0.2))
-        with pytest.raises(ValueError, match="weight of the mode duplex is 0"):
-            Mode(weight=0)
-        with pytest.raises(ValueError, match="must be a range"):
-            Mode(text_delay_s=(0.2, 0.1))
-
 
 class TestWindows:
     def windows(self, tokenizer, folder, lengths, num_items, **settings):

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 
 from moshi_zoo.data.speech_and_text import MixedLoader
 from moshi_zoo.losses.multistream import MultistreamLoss
+from moshi_zoo.models.conversation import GREEDY
+from moshi_zoo.models.replies import replies
 from moshi_zoo.registry import build
 from moshi_zoo.training.lit_moshi import LearningRates, LitMoshi, parameter_groups
 from moshi_zoo.training.schedule import WarmupCosine
@@ -221,3 +223,21 @@ def test_half_precision_is_refused(tmp_path):
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         LitMoshi(make_net, loss=MultistreamLoss(), rates=RATES, **settings)
+
+
+def test_a_few_dialogues_are_learnt_by_heart_and_said_again(tmp_path):
+    """Told only what the users say, the model says all else, word for word and code for code."""
+    rates, optimizer = LearningRates(1e-2, 1e-2), partial(AdamW, betas=(0.9, 0.95))
+    schedule = partial(WarmupCosine, warmup_steps=20)
+    data = Rows(count=3, batch_size=3)
+    data.rows = data.rows[:2]  # those with text
+    loss = MultistreamLoss(semantic_weight=1.0)
+    stage, trainer = fit(tmp_path, data, steps=110, rates=rates, optimizer=optimizer, schedule=schedule, loss=loss)
+    logged = trainer.callback_metrics
+    assert logged["train/accuracy/word"] > 0.99
+    assert min(logged[f"train/accuracy/{k}"] for k in range(4)) > 0.97, "nobody can know which dialogue begins"
+    codes = torch.stack([row["codes"] for row in data.rows])
+    said = replies(stage.net.eval(), codes[:, 5:], choosers=GREEDY)
+    length = T - 2  # the last frames have no target
+    assert (said.text == codes[:, 0])[:, 1:length].float().mean() > 0.99
+    assert (said.codes == codes[:, 1:5])[..., 1:length].float().mean() > 0.99

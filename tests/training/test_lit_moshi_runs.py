@@ -1,4 +1,4 @@
-"""Moshi's training from the command line: seeded by Helium, resumed, on two processes, overfitted, and what it leaves."""
+"""Moshi's training from the command line: seeded by Helium, resumed, on two processes, and what it leaves."""
 
 import csv
 import itertools
@@ -25,7 +25,7 @@ from moshi_zoo.zoo.config import read_config
 ROOT = Path(__file__).parents[2]
 ME = "tests.training.test_lit_moshi_runs"
 CODEC = CodecIdentity("codec", "c" * 64, 24_000, 12.5, num_codebooks=4, codebook_size=32)
-SAID = "one two three four five six seven eight nine ten".split()
+SAID = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 RECIPE = {
     "model": {
