@@ -22,7 +22,7 @@ def bench(
         training: for mimi: a recipe, whose training steps are measured instead, alone: nobody else has any.
         device: cpu or cuda.
         threads: of the CPU; all cores by default.
-        size: for helium and moshi: the preset to build, helium-base or moshi-base by default; helium-nano and moshi-nano
+        size: for helium and moshi: the preset to build, helium-base or moshi-base by default; those that end in nano
             are over in a minute.
         seconds: length of the clip that mimi encodes and decodes at once (10), or of each of the two that a training
             step of moshi takes (60).

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ from moshi_zoo.losses.multistream import MultistreamLoss, Targets
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.zoo.convert import export_weights
+from moshi_zoo.zoo.moshi_config import kyutai_config
 
 PEERS = {"moshi": "moshi"}
 FRAME_RATE = 12.5
@@ -61,7 +62,8 @@ def bench_moshi(*, size: str, device: str, seconds: float, rounds: int, tell: Ca
     tell(f"training: {size} with random weights for {', '.join(names)}")
     steps = {name: _step(name, "training", size, device, seconds) for name in names}
     times = time_side_by_side(steps, runs=max(rounds // 3, 3), warmup=1, synchronize=wait)
-    found += rows("training, tokens/s", {name: _tokens(size, seconds) / t.median * 1e3 for name, t in times.items()}, best=max)
+    speeds = {name: _tokens(size, seconds) / timing.median * 1e3 for name, timing in times.items()}
+    found += rows("training, tokens/s", speeds, best=max)
     tell("conversation, batch 1")
     steps = {name: _step(name, "step", size, device, seconds) for name in names}
     times = time_side_by_side({**steps, "": _reading(size, device)}, runs=rounds, warmup=2, synchronize=wait)
@@ -76,31 +78,34 @@ def bench_moshi(*, size: str, device: str, seconds: float, rounds: int, tell: Ca
     return report(found, device=device, setting={"size": size, "seconds": seconds}, present=present, peers=PEERS)
 
 
-def _step(name: str, mode: str, size: str, device: str, seconds: float) -> Step:
-    """What is measured: a training step, or :data:`FRAMES` frames of a conversation."""
+def _step(name: str, mode: str, size: str, device: str, seconds: float, *, alike: bool = True) -> Step:
+    """What is measured: a training step, or :data:`FRAMES` frames of a conversation.
+
+    ``alike``: with our weights on both sides; otherwise a peer starts with its own, and our model is never there.
+    """
     torch.manual_seed(0)
-    model = registry.build(size).to(device)
+    ours = registry.build(size).to(device) if alike or name == OURS else None
     if name == OURS:
+        model = cast("Moshi", ours)
         return our_training(model, _codes(size, seconds)) if mode == "training" else _our_conversation(model)
-    theirs = as_theirs(model, size, training=mode == "training")
-    del model
+    theirs = their_model(size, device, training=mode == "training", like=ours)
     return their_training(theirs, _codes(size, seconds)) if mode == "training" else _their_conversation(theirs)
 
 
-def as_theirs(model: Moshi, size: str, *, training: bool) -> Any:
-    """The package's model with the weights of ours, by way of the files that we export."""
+def their_model(size: str, device: str, *, training: bool, like: Moshi | None = None) -> Any:
+    """The package's model, with the weights of ours by way of the files that we export, or with random ones."""
     os.environ.setdefault("NO_TORCH_COMPILE", "1")  # of one norm, for which a compiler would take half a minute
     loaders = importlib.import_module("moshi.models.loaders")
     spec = registry.to_portable(registry.complete(registry.preset(size)))
+    arguments = kyutai_config(spec)
+    del arguments["model_type"]  # as its own loader does
+    changes = {"gradient_checkpointing": training}
     with tempfile.TemporaryDirectory() as folder:
-        weights, config = export_weights(spec, model.state_dict(), "kyutai", Path(folder))
-        arguments = json.loads(config.read_text())
-        for key in ("model_type", "moshi_name"):  # as its own loader does
-            arguments.pop(key, None)
-        changes = {"gradient_checkpointing": training}
-        device = model.initial_text.device
-        theirs = loaders.get_moshi_lm(weights, arguments, device, torch.float32, lm_kwargs_overrides=changes)
-    return theirs.train() if training else theirs.eval()
+        weights = None
+        if like is not None:
+            weights, _ = export_weights(spec, like.state_dict(), "kyutai", Path(folder))
+        model = loaders.get_moshi_lm(weights, arguments, device, torch.float32, lm_kwargs_overrides=changes)
+    return model.train() if training else model.eval()
 
 
 def our_training(model: Moshi, codes: Tensor) -> Step:
@@ -151,11 +156,13 @@ def their_training(model: Any, codes: Tensor) -> Step:
 
 def _our_conversation(model: Moshi) -> Step:
     store_by_columns(model.eval())
-    state, heard = model.init_state(1), _heard(model)
+    state = model.init_state(1)
+    user = torch.zeros(1, model.num_user_codebooks, 1, dtype=torch.int64, device=model.initial_text.device)
 
     def step() -> None:
-        for _ in range(FRAMES):
-            model.step(next(heard), state)
+        with torch.inference_mode():
+            for _ in range(FRAMES):
+                model.step(user, state)
 
     return step
 
@@ -171,12 +178,6 @@ def _their_conversation(model: Any) -> Step:
                 generator.step(user)
 
     return step
-
-
-def _heard(model: Moshi) -> Iterator[Tensor]:
-    codes = torch.zeros(1, model.num_user_codebooks, 1, dtype=torch.int64, device=model.initial_text.device)
-    while True:
-        yield codes
 
 
 def _reading(size: str, device: str) -> Step:
@@ -206,9 +207,9 @@ def _tokens(size: str, seconds: float) -> int:
 
 def _measure_memory(name: str, mode: str, size: str, device: str, seconds: float) -> float:
     """MiB over what the process holds after its imports; only meaningful in a process of its own."""
-    _step(name, mode, "moshi-tiny", device, 2.0)()  # imports what is needed on the way
+    _step(name, mode, "moshi-tiny", device, 2.0, alike=False)()  # imports what is needed on the way
     before = resident_memory(device)
-    step = _step(name, mode, size, device, seconds)
+    step = _step(name, mode, size, device, seconds, alike=False)
     for _ in range(2):
         step()
     return peak_memory(device) - before

@@ -10,8 +10,8 @@ _FEW = 4  # rows up to which the CPU's kernels read a weight faster from the lef
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``F.linear``: [..., N] x [M, N] -> [..., M].
 
-    For two to four rows on a CPU the same product is asked for as ``weight @ x.T``: the library's kernels for that shape
-    read the weight once at memory speed, those for ``x @ weight.T`` take up to twice as long.
+    For two to four rows on a CPU the same product is asked for as ``weight @ x.T``: the library's kernels for that
+    shape read the weight once at memory speed, those for ``x @ weight.T`` take up to twice as long.
     """
     if torch.is_grad_enabled() or not x.is_cpu:
         return F.linear(x, weight, bias)

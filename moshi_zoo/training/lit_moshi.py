@@ -17,16 +17,19 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from moshi_zoo import registry
 from moshi_zoo.losses.cross_entropy import TokenLoss, chunked_cross_entropy, weighted_cross_entropy
 from moshi_zoo.losses.multistream import MultistreamLoss, Targets
 from moshi_zoo.models.moshi import Moshi
+from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
 from moshi_zoo.training.guarded_step import GuardedStep
 from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
 from moshi_zoo.training.moshi_samples import MoshiSamples
 from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
-from moshi_zoo.training.sharding import shard
+from moshi_zoo.training.sharding import shard, whole
 from moshi_zoo.training.speech_alarms import SpeechAlarms
 from moshi_zoo.training.stage import Stage
+from moshi_zoo.zoo.adapters import adapter_spec
 from moshi_zoo.zoo.config import Parent
 
 _IN_PROGRESS_BAR = ("loss", "text", "semantic", "frames_per_second")
@@ -64,6 +67,8 @@ class LitMoshi(Stage):
         accumulate: parts that a batch is cut into, one after the other.
         depth_fraction: share of the frames that the depth transformer learns from, drawn anew for each batch.
         freeze: parts of the net that stay as they are, such as ``temporal`` or ``temporal.embedding``.
+        lora: ranks of adapters (LoRA) that are trained in the place of the net, which ``init_from: {net: …}`` brings
+            and which stays as it is; they alone are published.
         chunk: positions whose logits are held at a time.
         checkpointing: keep only the inputs of the temporal layers for the backward pass.
         compile: compile the layers.
@@ -91,6 +96,7 @@ class LitMoshi(Stage):
         accumulate: int = 1,
         depth_fraction: float = 1.0,
         freeze: Sequence[str] = (),
+        lora: LoraSize | None = None,
         chunk: int = 1024,
         checkpointing: bool = False,
         compile: bool = False,
@@ -107,7 +113,7 @@ class LitMoshi(Stage):
         self.objective, self.rates = loss, rates
         self.make_optimizer, self.make_schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.accumulate, self.depth_fraction, self.freeze, self.chunk = accumulate, depth_fraction, tuple(freeze), chunk
-        self.checkpointing, self.compiles = checkpointing, compile
+        self.lora, self.checkpointing, self.compiles = lora, checkpointing, compile
         self.samples = MoshiSamples(codec, count=num_samples, num_frames=sample_frames)
         self.guarded_step = GuardedStep("speech model", clip=clip)
         self._logged: set[tuple[int, int]] = set()  # of each kind of step, the last stretch of steps with a row
@@ -121,6 +127,8 @@ class LitMoshi(Stage):
         if "net" in self._modules:
             return
         super().configure_model()
+        if self.lora is not None:
+            add_adapter(self.net, self.lora)
         trunk, depth = self.net.temporal.transformer, self.net.depth
         parts = dict(self.net.named_modules())
         for name in self.freeze:
@@ -136,6 +144,21 @@ class LitMoshi(Stage):
                 cast("nn.Module", layer).compile()
         shard(self.net, layers, self.device_mesh, methods=["hidden", "read", "step"])
 
+    @property
+    def spec(self) -> registry.Spec:
+        """Of the net, or of its adapters."""
+        return super().spec if self.lora is None else adapter_spec(super().spec, self.lora)
+
+    def may_start_new(self, name: str) -> bool:
+        """Adapters do."""
+        return self.lora is not None and is_adapter_tensor(name)
+
+    def zoo_weights(self) -> dict[str, Tensor]:
+        """Those of the net, or of its adapters alone."""
+        if self.lora is None:
+            return super().zoo_weights()
+        return {name: whole(tensor) for name, tensor in adapter_state_dict(self.net).items()}
+
     def configure_optimizers(self) -> Any:
         """An optimizer for speech and, where batches of text come between, one for these; each with its schedule.
 
@@ -150,13 +173,21 @@ class LitMoshi(Stage):
         if share:
             rates = LearningRates(self.rates.temporal, self.rates.depth)
             groups.append(parameter_groups(self.net.temporal, rates, weight_decay=self.weight_decay))
+        if not all(groups):
+            raise ValueError("nothing is left to learn for a batch (of text, or at all): see freeze and lora's ranks")
         optimizers = [self.make_optimizer(group) for group in groups]
         steps = [round(total * (1 - share)), round(total * share)]
         return optimizers, [self.make_schedule(o, n) for o, n in zip(optimizers, steps, strict=False)]
 
     def on_fit_start(self) -> None:
-        """Prepare the measurements; the codec of the codes belongs to the lineage."""
+        """Prepare the measurements; the codec of the codes belongs to the lineage.
+
+        Raises:
+            ValueError: if adapters have no model to adapt, or the codec is another than that of the codes.
+        """
         self.train_metrics = self._metrics()
+        if self.lora is not None and not self.parents:
+            raise ValueError("lora: adapters are nothing without their model: give it, --init_from.net MODEL")
         codec = getattr(self._data, "codec", None)
         if codec is not None:
             parent = Parent(name=codec.name, sha256=codec.sha256)
@@ -221,7 +252,9 @@ class LitMoshi(Stage):
     def text_loss(self, tokens: Tensor, mask: Tensor) -> TokenLoss:
         """The loss of text alone, [B, T + 1], as Helium's; where ``mask`` [B, T] says."""
         hidden = self.net.read(tokens[:, :-1])  # [B, T, D]
-        return chunked_cross_entropy(hidden, self.net.temporal.output.weight, tokens[:, 1:], mask, chunk=self.chunk)
+        return chunked_cross_entropy(
+            hidden, weight_in_use(self.net.temporal.output), tokens[:, 1:], mask, chunk=self.chunk
+        )
 
     def _finish(self, optimizer: LightningOptimizer, number: int, values: dict[str, float]) -> None:
         schedule = self.trainer.lr_scheduler_configs[number].scheduler
@@ -232,7 +265,7 @@ class LitMoshi(Stage):
             self.log(name, value, prog_bar=name.removeprefix("train/") in _IN_PROGRESS_BAR, logger=False)
         # Lightning would repeat the values of the other kind of step in each row, or never come across one kind
         step = self.global_step - 1
-        block = (number, step // self.trainer.log_every_n_steps)
+        block = (number, step // max(self._log_every, 1))
         if block not in self._logged:
             self._logged = {(kind, index) for kind, index in self._logged if kind != number} | {block}
             for logger in self.loggers:
@@ -244,13 +277,13 @@ class LitMoshi(Stage):
         targets = self._targets(codes)
         weights = self.objective.weights(targets, denominators, **self._names)
         text = weighted_cross_entropy(
-            hidden.text, net.temporal.output.weight, targets.text, weights.text, chunk=self.chunk
+            hidden.text, weight_in_use(net.temporal.output), targets.text, weights.text, chunk=self.chunk
         )
         # those that the depth transformer saw stand for all that have something to learn
         useful = targets.audio_mask.any(0).sum().clamp(min=1)
         share = (len(hidden.positions) / useful).clamp(max=1.0)
         audio_weights = weights.audio.flatten(1)[:, hidden.positions] / share  # [K, N]
-        rows = zip(hidden.audio, net.depth.output.weight, hidden.audio_targets, audio_weights, strict=True)
+        rows = zip(hidden.audio, weight_in_use(net.depth.output), hidden.audio_targets, audio_weights, strict=True)
         audio = [weighted_cross_entropy(x, w, target, scale, chunk=self.chunk) for x, w, target, scale in rows]
         return Predictions(
             loss=text.total + torch.stack([row.total for row in audio]).sum(),
@@ -280,6 +313,10 @@ class LitMoshi(Stage):
     @property
     def _data(self) -> Any:
         return getattr(self.trainer, "datamodule", None)
+
+    @property
+    def _log_every(self) -> int:
+        return getattr(self.trainer, "log_every_n_steps", 50)
 
     @property
     def _optimizers(self) -> list[LightningOptimizer]:

@@ -13,10 +13,12 @@ import torch
 import yaml
 from lightning.pytorch import Callback
 
+import moshi_zoo
 from moshi_zoo.__main__ import main
 from moshi_zoo.data.alignments import MAIN, OTHER, Word
 from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
 from moshi_zoo.data.dialogues import dialogues
+from moshi_zoo.modules.lora import adapter_names
 from moshi_zoo.registry import instantiate, preset, to_portable
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
@@ -138,6 +140,14 @@ def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_mod
         "val-talk-1.png",
         "val-talk.txt",
     ]
+    # adapters for it
+    few = ["--trainer.max_steps", 2, "--trainer.val_check_interval", 2, "--run_name", "voice"]
+    tuned = [*words[:-2], *few, "--data", "DialogueData", "--data.source", "store", "--init_from.net", "runs/straight"]
+    assert fit(*tuned, "--model.lora", "{temporal: 2, depth: 2, heads: 1}") == 0, capfd.readouterr().err
+    adapted = moshi_zoo.load("runs/straight", adapter="runs/voice")
+    assert adapter_names(adapted)
+    assert fit(*words[:-2], *few, "--data.tokenizer", "helium", "--model.lora", "{temporal: 2}") == 2
+    assert "--init_from.net MODEL" in capfd.readouterr().err
     moshi = folder.load(Path("runs/straight/zoo"))
     state = moshi.init_state(1)
     for _ in range(3):
