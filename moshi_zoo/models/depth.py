@@ -63,7 +63,9 @@ class DepthTransformer(nn.Module):
 
     Attributes:
         chunk: in training, frames whose activations exist at a time. The backward pass computes them again: a third
-            more work, but all activations of a minute of speech take more than the temporal transformer's. 0: keep all.
+            more work, but all activations of a minute of speech take more than the temporal transformer's. As many as
+            the width, at first: they then take about as much memory as the gradients, which every chunk goes through
+            once. 0: keep all.
 
     Raises:
         ValueError: if the sizes do not fit each other.
@@ -78,7 +80,7 @@ class DepthTransformer(nn.Module):
             )
         if size.dim % size.num_heads:
             raise ValueError(f"the depth dim ({size.dim}) must be divisible by num_heads ({size.num_heads})")
-        self.size, self.num_steps, self.chunk = size, num_steps, 512
+        self.size, self.num_steps, self.chunk = size, num_steps, size.dim
         width, rank = size.embedding_rank or size.dim, size.embedding_rank
         self.in_proj = StepLinear(context_dim, size.dim, schedule)
         # the last of each table is the initial token

@@ -27,7 +27,6 @@ from moshi_zoo.modules.initial import truncated_normal_
 from moshi_zoo.modules.transformer import TransformerSize
 from moshi_zoo.registry import Spec, register
 
-
 _DEPTH_7B = {"dim": 1024, "num_layers": 6, "num_heads": 16}
 
 

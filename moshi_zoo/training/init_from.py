@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from moshi_zoo import registry
 from moshi_zoo.modules.conv import folded_state_dict, load_folded
@@ -52,22 +53,30 @@ class InitFrom(Callback):
             return
         for source in self.sources.values():
             check_tokenizer(source, stage.tokenizer)
-        loaded = [load_part(stage.net, part, source, stage.may_start_new) for part, source in self.sources.items()]
+        loaded = [
+            load_part(stage.net, part, source, stage.may_start_new, stage.adapted)
+            for part, source in self.sources.items()
+        ]
         stage.parents = [parent_of(source) for source in dict.fromkeys(self.sources.values())]
         rank_zero_info(report(stage.net, loaded))
         self.sources = {}  # a fit validates too: once is enough
 
 
 def load_part(
-    net: nn.Module, part: str, source: str, may_start_new: Callable[[str], bool] = lambda name: False
+    net: nn.Module,
+    part: str,
+    source: str,
+    may_start_new: Callable[[str], bool] = lambda name: False,
+    adapted: Callable[[str, Tensor, torch.Size], Tensor] = lambda name, tensor, wanted: tensor,
 ) -> Loaded:
-    """Copy the weights of a zoo folder into a part of a network, in place.
+    """Copy the weights of a zoo folder, or those of the same part of it, into a part of a network, in place.
 
     Args:
         net: the network.
         part: path of a submodule, or ``net`` for all of it.
         source: name, run or folder of a model.
         may_start_new: whether a tensor of the network, by its name, may be missing there; it then stays as it is.
+        adapted: makes a tensor fit the network, by its name in it and the shape there.
 
     Raises:
         ValueError: if there is no such part or model, or the weights do not fit it exactly.
@@ -80,6 +89,9 @@ def load_part(
     tensors = folder.read_weights(path)
     prefix = "" if part == "net" else f"{part}."
     own = folded_state_dict(parts[part])
+    if prefix and any(name.startswith(prefix) for name in tensors):  # a whole model that has such a part, too
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    tensors = {n: adapted(prefix + n, tensor, own[n].shape) if n in own else tensor for n, tensor in tensors.items()}
     tensors = {name: shared_out_like(tensor, own.get(name, tensor)) for name, tensor in tensors.items()}
     new = {name: tensor for name, tensor in own.items() if name not in tensors and may_start_new(prefix + name)}
     try:

@@ -21,6 +21,7 @@ from moshi_zoo import registry
 from moshi_zoo.losses.cross_entropy import TokenLoss, chunked_cross_entropy, weighted_cross_entropy
 from moshi_zoo.losses.multistream import MultistreamLoss, Targets
 from moshi_zoo.models.moshi import Moshi
+from moshi_zoo.models.user_heads import with_user_heads
 from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
 from moshi_zoo.training.guarded_step import GuardedStep
 from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
@@ -152,6 +153,10 @@ class LitMoshi(Stage):
     def may_start_new(self, name: str) -> bool:
         """Adapters do."""
         return self.lora is not None and is_adapter_tensor(name)
+
+    def adapted(self, name: str, tensor: Tensor, wanted: torch.Size) -> Tensor:
+        """Heads for the user's codes start as copies of Moshi's."""
+        return with_user_heads(name, tensor, wanted, num_own=self.net.num_own_codebooks)
 
     def zoo_weights(self) -> dict[str, Tensor]:
         """Those of the net, or of its adapters alone."""

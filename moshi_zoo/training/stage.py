@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -72,6 +73,16 @@ class Stage(LightningModule):
         By default none may. A stage that extends a model names what is new in it; that keeps its initial value.
         """
         return False
+
+    def adapted(self, name: str, tensor: Tensor, wanted: torch.Size) -> Tensor:
+        """A weight of the model that the net starts from, made to fit the net; by default as it is.
+
+        Args:
+            name: in the net.
+            tensor: the weight.
+            wanted: its shape in the net.
+        """
+        return tensor
 
     def zoo_weights(self) -> dict[str, Tensor]:
         """The weights to publish: those of the network. Every process calls this; process 0 writes."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from moshi_zoo import registry
-from moshi_zoo.modules.gating import gated_width
 from moshi_zoo.modules.columns import store_by_columns
+from moshi_zoo.modules.gating import gated_width
 
 
 @pytest.fixture

@@ -38,6 +38,28 @@ def test_a_step_sees_the_filled_part_of_the_ring_without_a_mask(calls):
     assert calls[8:] == [(9, True, False), (10, True, False)] + 4 * [(11, True, False)]
 
 
+@torch.no_grad()
+def test_a_full_ring_of_just_the_window_is_seen_without_a_mask(calls):
+    transformer = Transformer(16, TransformerSize(**SIZE))
+    state, x = transformer.init_state(2, max_chunk=1), torch.randn(2, 20, 16)
+    streamed = torch.cat([transformer(step, state) for step in x.split(1, dim=1)], dim=1)
+    assert calls == [(min(n, 8), False, False) for n in range(1, 21)]
+    torch.testing.assert_close(streamed, transformer(x), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_rows_at_different_positions_need_a_mask_until_all_rings_are_full(calls):
+    transformer = Transformer(16, TransformerSize(**SIZE))
+    state, x = transformer.init_state(2, max_chunk=1), torch.randn(2, 20, 16)
+    transformer(x[:, :3], state)
+    state.reset(torch.tensor([False, True]))
+    calls.clear()
+    streamed = torch.cat([transformer(torch.stack([x[0, 3 + t], x[1, t]])[:, None], state) for t in range(10)], dim=1)
+    assert [masked for _, masked, _ in calls] == 7 * [True] + 3 * [False]
+    torch.testing.assert_close(streamed[0], transformer(x[:1])[0, 3:13], atol=1e-5, rtol=0)
+    torch.testing.assert_close(streamed[1], transformer(x[1:])[0, :10], atol=1e-5, rtol=0)
+
+
 def test_rings_are_no_longer_than_the_stream():
     transformer = Transformer(16, TransformerSize(**{**SIZE, "context": 4096}))
     assert transformer.init_state(1).layers[0].keys.shape == (1, 2, 4096 - 1 + 16, 4)

@@ -8,9 +8,11 @@ from torch import nn
 
 import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
+from moshi_zoo.losses.multistream import MultistreamLoss
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.init_from import check_tokenizer, load_part, report
+from moshi_zoo.training.lit_moshi import LearningRates, LitMoshi
 from moshi_zoo.zoo import folder
 
 
@@ -60,13 +62,18 @@ def test_weight_norm_takes_plain_weights():
     ("part", "uri", "message"),
     [
         ("linaer", "source", "no part of the net is called 'linaer'; did you mean linear?"),
-        ("linear", "source", "source does not fit linear.*missing.*unexpected"),
         ("net", "sauce", "no model is called 'sauce'; did you mean source"),
     ],
 )
 def test_what_does_not_fit_is_an_error(part, uri, message):
     with pytest.raises(ValueError, match=message):
         load_part(registry.build("toy-tiny"), part, uri)
+
+
+def test_a_model_that_is_no_such_part_and_has_none_is_an_error():
+    net = nn.ModuleDict({"head": nn.Linear(8, 2)})
+    with pytest.raises(ValueError, match=r"source does not fit head.*missing.*unexpected"):
+        load_part(net, "head", "source")
 
 
 def test_another_size_is_an_error():
@@ -90,3 +97,41 @@ def test_data_in_other_pieces_than_the_models_are_refused():
     check_tokenizer("source", other)  # a codec speaks no text
     with pytest.raises(ValueError, match=rf"{one.sha256[:8]}.*{other.sha256[:8]}.*--data\.tokenizer .*speaks"):
         check_tokenizer("speaks", other)
+
+
+def moshi(**changes):
+    """A net, and the folder of another one that says Moshi's codes only."""
+    args = registry.preset("moshi-tiny")["init_args"] | {"num_extra_heads": 0}
+    args["depth"] = args["depth"] | {"schedule": None}
+    nets = [registry.instantiate(spec) for spec in (_spec(args, user_heads=False), _spec(args, **changes))]
+    spec = registry.to_portable(_spec(args, user_heads=False))
+    folder.save(Path("checkpoints/moshi"), spec, nets[0].state_dict(), stage="a")
+    return nets
+
+
+def _spec(args, **changes):
+    return {**registry.preset("moshi-tiny"), "init_args": {**args, **changes}}
+
+
+def test_a_part_may_come_from_a_whole_model_that_has_it():
+    source, net = moshi(user_heads=False)
+    temporal = net.temporal.output.weight.clone()
+    load_part(net, "depth", "moshi")
+    assert torch.equal(net.depth.output.weight, source.depth.output.weight)
+    assert torch.equal(net.temporal.output.weight, temporal)
+
+
+def test_heads_for_the_user_start_as_copies_of_moshis_own_and_say_what_they_say():
+    source, net = moshi(user_heads=True)
+    stage = LitMoshi(lambda: net, loss=MultistreamLoss(), rates=LearningRates())
+    stage.configure_model()
+    load_part(net, "net", "moshi", adapted=stage.adapted)
+    K, N = 4, 3
+    context, codes = torch.randn(N, 64), torch.randint(32, (2 * K, N))
+    both, own = net.depth.eval()(context, codes), source.depth.eval()(context, codes[:K])
+    torch.testing.assert_close(both[:K], own)
+    # a user's step has Moshi's weights; it looks back on more
+    assert torch.equal(net.depth.output.weight[K:], source.depth.output.weight)
+    tables = net.depth.embedding.weight.unflatten(0, (2 * K - 1, -1))
+    own_tables = source.depth.embedding.weight.unflatten(0, (K - 1, -1))
+    assert torch.equal(tables, torch.cat([own_tables, own_tables[-1:], own_tables]))
