@@ -33,7 +33,7 @@ from moshi_zoo.evaluation.bench import (
     time_side_by_side,
 )
 from moshi_zoo.losses.cross_entropy import weighted_cross_entropy
-from moshi_zoo.losses.multistream import MultistreamLoss, Targets
+from moshi_zoo.losses.multistream import DepthModel, MultistreamLoss, Targets, code_loss
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.zoo.convert import export_weights
@@ -112,18 +112,16 @@ def our_training(model: Moshi, codes: Tensor) -> Step:
     """A step of training, up to the gradients; returns the loss."""
     codes, objective = codes.to(model.initial_text.device), MultistreamLoss(mean="pooled", epad_weight=0.5)
     names = {"pad": model.pad_token, "epad": model.epad_token, "num_own": model.num_own_codebooks}
+    net = model.depth
+    depth = DepthModel(net, lambda: net.output.weight, list(net.parameters()), net.chunk)
 
     def step() -> Tensor:
         model.zero_grad()
         hidden = model.hidden(codes)
-        K, (B, T) = len(hidden.audio), hidden.text_targets.shape
-        targets = Targets(hidden.text_targets, hidden.text_mask, hidden.audio_mask.view(K, B, T))
+        targets = Targets(hidden.text_targets, hidden.text_mask, hidden.audio_mask.unflatten(1, codes[:, 0].shape))
         weights = objective.weights(targets, objective.denominators(targets, **names), **names)
         text = weighted_cross_entropy(hidden.text, model.temporal.output.weight, hidden.text_targets, weights.text)
-        heads = zip(
-            hidden.audio, model.depth.output.weight, hidden.audio_targets, weights.audio.flatten(1), strict=True
-        )
-        loss = text.total + sum(weighted_cross_entropy(*head).total for head in heads)
+        loss = text.total + code_loss(depth, hidden.context, hidden.tokens, weights.audio.flatten(1)).total
         loss.backward()
         return loss.detach()
 

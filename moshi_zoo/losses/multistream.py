@@ -6,12 +6,15 @@ much as words. The weights depend on the targets alone, so that all means are ex
 their denominators are known before the first product.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from moshi_zoo.losses.cross_entropy import WeightedLoss, weighted_cross_entropy
+from moshi_zoo.losses.pieces import loss_in_pieces
 from moshi_zoo.registry import register
 
 Mean = Literal["frames", "pooled", "kinds"]
@@ -120,3 +123,53 @@ class MultistreamLoss:
         rows = torch.tensor([*own, *(self.user_weight * weight for weight in own)], device=mask.device)[: len(mask)]
         weights = mask * rows[:, None, None]
         return weights / weights.sum(0).clamp(min=1e-9) if self.mean == "frames" else weights
+
+
+@dataclass(frozen=True)
+class DepthModel:
+    """What says the codes of frames.
+
+    Args:
+        hidden: context [N, D] and the tokens that go in, int64 [K, N] -> what the output products see, [K, N, d].
+        output: the output products [K, V, d], asked for anew in each piece.
+        parameters: of both.
+        chunk: frames whose activations exist at a time.
+    """
+
+    hidden: Callable[[Tensor, Tensor], Tensor]
+    output: Callable[[], Tensor]
+    parameters: Sequence[Tensor]
+    chunk: int
+
+
+def code_loss(
+    depth: DepthModel,
+    context: Tensor,
+    tokens: Tensor,
+    weights: Tensor,
+    *,
+    chunk: int = 1024,
+    recompute: bool = False,
+) -> WeightedLoss:
+    """The weighted loss of the codes of N frames, a few frames at a time.
+
+    Args:
+        depth: says them.
+        context: of the temporal transformer, [N, D].
+        tokens: the text and all codes, int64 [1 + K, N].
+        weights: of each code, [K, N].
+        chunk: positions whose logits are held at a time.
+        recompute: see :func:`loss_in_pieces`.
+    """
+    nats, hits = torch.zeros_like(weights), torch.zeros_like(weights, dtype=torch.bool)
+
+    def compute(part: Tensor, where: slice) -> Tensor:
+        hidden = depth.hidden(part, tokens[:-1, where])
+        rows = zip(hidden, depth.output(), tokens[1:, where], weights[:, where], strict=True)
+        losses = [weighted_cross_entropy(*row, chunk=chunk) for row in rows]
+        nats[:, where] = torch.stack([loss.nats for loss in losses])
+        hits[:, where] = torch.stack([loss.hits for loss in losses])
+        return torch.stack([loss.total for loss in losses]).sum()
+
+    total = loss_in_pieces(compute, context, depth.parameters, size=depth.chunk, recompute=recompute)
+    return WeightedLoss(total, nats, hits)

@@ -16,7 +16,6 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from moshi_zoo.modules.code_embedding import CodeEmbedding
 from moshi_zoo.modules.linear import Linear
@@ -62,10 +61,9 @@ class DepthTransformer(nn.Module):
         context_dim: width D of what comes from the temporal transformer.
 
     Attributes:
-        chunk: in training, frames whose activations exist at a time. The backward pass computes them again: a third
-            more work, but all activations of a minute of speech take more than the temporal transformer's. As many as
-            the width, at first: they then take about as much memory as the gradients, which every chunk goes through
-            once. 0: keep all.
+        chunk: frames that a loss had better take at a time: all activations of a minute of speech take more memory than
+            the temporal transformer's. As many as the width: they then take about as much as the gradients, which every
+            chunk goes through once.
 
     Raises:
         ValueError: if the sizes do not fit each other.
@@ -102,13 +100,13 @@ class DepthTransformer(nn.Module):
         Returns:
             What the output products see, [K, N, d].
         """
-        learns = torch.is_grad_enabled()
-        if not (learns and self.chunk and len(context)):
-            return self._steps(context, tokens)
-        pieces = zip(context.split(self.chunk), tokens.split(self.chunk, dim=1), strict=True)
-        return torch.cat(
-            [checkpoint(self._steps, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces], dim=1
-        )
+        x = self.in_proj.each(context)  # [sets, N, d]
+        if self.size.schedule is not None:
+            x = x[self.size.schedule]
+        x = x + torch.cat([self._embed(tokens[:1], 0), self._embed(tokens[1:], 1)])  # [K, N, d]
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
     def generate(self, context: Tensor, text: Tensor, choose: Choose, chance: Tensor) -> Tensor:
         """Say the codes of one frame.
@@ -133,15 +131,6 @@ class DepthTransformer(nn.Module):
             token = choose(self.output(x, step)[0], chance[:, step])
             codes.append(token)
         return torch.stack(codes, dim=1)
-
-    def _steps(self, context: Tensor, tokens: Tensor) -> Tensor:
-        x = self.in_proj.each(context)  # [sets, N, d]
-        if self.size.schedule is not None:
-            x = x[self.size.schedule]
-        x = x + torch.cat([self._embed(tokens[:1], 0), self._embed(tokens[1:], 1)])  # [K, N, d]
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
     def _embed(self, tokens: Tensor, step: int) -> Tensor:
         """The vectors of the tokens that go into the steps from ``step`` on, [steps, N] -> [steps, N, d]."""

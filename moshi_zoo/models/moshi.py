@@ -206,7 +206,8 @@ class Moshi(nn.Module):
         hidden = self.hidden(codes)
         B, T = hidden.text_targets.shape
         text_logits = self.temporal.output(hidden.text)
-        audio_logits = self.depth.output(hidden.audio).unflatten(1, (B, T)).transpose(0, 1)  # [B, K, T, V]
+        audio = self.depth(hidden.context, hidden.tokens[:-1])  # [K, B T, d]
+        audio_logits = self.depth.output(audio).unflatten(1, (B, T)).transpose(0, 1)  # [B, K, T, V]
         audio_mask = hidden.audio_mask.unflatten(1, (B, T)).transpose(0, 1)
         return MoshiOutput(
             text_logits=self.delays.undelay(text_logits[:, None])[:, 0],
@@ -216,7 +217,7 @@ class Moshi(nn.Module):
         )
 
     def hidden(self, codes: Tensor, *, depth_fraction: float = 1.0) -> MoshiHidden:
-        """Whole conversations, up to the output products: what a loss takes.
+        """Whole conversations, up to the text's output product and the depth transformer: what a loss takes.
 
         Args:
             codes: as of :meth:`forward`.
@@ -231,13 +232,12 @@ class Moshi(nn.Module):
         text = self.temporal.transform(self.embed(tokens[..., :-1]))  # [B, T, D]
         targets, mask = self._targets(tokens)
         positions = self._positions(mask[:, 1:].any(1).flatten(), depth_fraction)
-        chosen = targets.transpose(0, 1).flatten(1)[:, positions]  # [1 + K, N]
         return MoshiHidden(
             text=text,
             text_targets=targets[:, 0],
             text_mask=mask[:, 0],
-            audio=self.depth(text.flatten(0, 1)[positions], chosen[:-1]),
-            audio_targets=chosen[1:],
+            context=text.flatten(0, 1)[positions],
+            tokens=targets.transpose(0, 1).flatten(1)[:, positions],
             audio_mask=mask[:, 1:].transpose(0, 1).flatten(1)[:, positions],
             positions=positions,
         )

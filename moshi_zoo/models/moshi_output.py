@@ -32,16 +32,16 @@ class MoshiHidden:
         text: for ``temporal.output``, [B, T, D].
         text_targets: int64 [B, T].
         text_mask: bool [B, T], where a target counts.
-        audio: for ``depth.output``, [K, N, d]: N positions, those of the batch one after the other or some of them.
-        audio_targets: int64 [K, N].
-        audio_mask: bool [K, N].
+        context: for the depth transformer, [N, D]: N positions, those of the batch one after the other or some of them.
+        tokens: of these, int64 [1 + K, N]: all but the last go into the depth transformer, all but the first come out.
+        audio_mask: bool [K, N], where a code counts.
         positions: int64 [N]: which of the B T positions these are.
     """
 
     text: Tensor
     text_targets: Tensor
     text_mask: Tensor
-    audio: Tensor
-    audio_targets: Tensor
+    context: Tensor
+    tokens: Tensor
     audio_mask: Tensor
     positions: Tensor

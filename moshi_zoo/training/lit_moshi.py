@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from moshi_zoo import registry
 from moshi_zoo.losses.cross_entropy import TokenLoss, chunked_cross_entropy, weighted_cross_entropy
-from moshi_zoo.losses.multistream import MultistreamLoss, Targets
+from moshi_zoo.losses.multistream import DepthModel, MultistreamLoss, Targets, code_loss
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.models.user_heads import with_user_heads
 from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
@@ -288,18 +288,29 @@ class LitMoshi(Stage):
         useful = targets.audio_mask.any(0).sum().clamp(min=1)
         share = (len(hidden.positions) / useful).clamp(max=1.0)
         audio_weights = weights.audio.flatten(1)[:, hidden.positions] / share  # [K, N]
-        rows = zip(hidden.audio, weight_in_use(net.depth.output), hidden.audio_targets, audio_weights, strict=True)
-        audio = [weighted_cross_entropy(x, w, target, scale, chunk=self.chunk) for x, w, target, scale in rows]
+        audio = code_loss(
+            self._depth,
+            hidden.context,
+            hidden.tokens,
+            audio_weights,
+            chunk=self.chunk,
+            recompute=self.device_mesh is not None,
+        )
         return Predictions(
-            loss=text.total + torch.stack([row.total for row in audio]).sum(),
+            loss=text.total + audio.total,
             text=targets.text,
             text_mask=targets.text_mask,
             text_nats=text.nats,
             text_hits=text.hits,
             audio_mask=hidden.audio_mask,
-            audio_nats=torch.stack([row.nats for row in audio]),
-            audio_hits=torch.stack([row.hits for row in audio]),
+            audio_nats=audio.nats,
+            audio_hits=audio.hits,
         )
+
+    @property
+    def _depth(self) -> DepthModel:
+        depth = self.net.depth
+        return DepthModel(depth, lambda: weight_in_use(depth.output), list(depth.parameters()), depth.chunk)
 
     def _targets(self, codes: Tensor) -> Targets:
         targets, mask = self.net.targets(codes)  # [B, 1 + K, T]

@@ -68,40 +68,6 @@ def test_a_step_sees_earlier_codes_of_its_own_frame_only(depth):
         assert not different[:, [0, 2, 3]].any()
 
 
-def test_recomputed_activations_give_the_same_gradients(depth):
-    context, tokens = frames(10)
-    context.requires_grad_()
-    gradients = []
-    for depth.chunk in (0, 3, 64):
-        depth.zero_grad()
-        context.grad = None
-        depth.output(depth(context, tokens)).logsumexp(-1).sum().backward()
-        gradients.append({**{n: p.grad for n, p in depth.named_parameters()}, "context": context.grad})
-    for other in gradients[1:]:
-        for name, gradient in gradients[0].items():
-            torch.testing.assert_close(gradient, other[name], atol=1e-5, rtol=1e-5)
-
-
-def test_recomputing_keeps_less():
-    depth = build()
-
-    def kept_bytes():
-        sizes = {}
-
-        def pack(tensor):
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            depth(*frames(200)).sum()
-        return sum(sizes.values())
-
-    depth.chunk = 0
-    whole = kept_bytes()
-    depth.chunk = 50
-    assert kept_bytes() < whole / 10
-
-
 def test_nothing_goes_in_where_nothing_is(depth):
     context, tokens = frames(2)
     tokens[2] = -1

@@ -48,7 +48,9 @@ def test_stepping_gives_the_logits_of_training_past_the_window(delays):
     codes = random_codes(2, 45)  # the window has 32
     hidden = moshi.hidden(codes)
     text_logits = moshi.temporal.output(hidden.text)
-    audio_logits = moshi.depth.output(hidden.audio).unflatten(1, (2, 45))[:4]  # of Moshi's own rows
+    audio_logits = moshi.depth.output(moshi.depth(hidden.context, hidden.tokens[:-1])).unflatten(1, (2, 45))[
+        :4
+    ]  # of Moshi's own rows
     tokens = moshi.delays.delay(codes)[..., 1:]
     choosers = Choosers(Told(tokens[:, 0].unbind(-1)), Told(tokens[:, 1:5].permute(2, 1, 0).flatten(0, 1)))
     state = moshi.init_state(2)
@@ -164,8 +166,8 @@ def test_the_depth_transformer_can_learn_from_some_positions(moshi):
     assert some.positions.shape == (23,)
     assert (some.positions.diff() > 0).all()
     assert torch.equal(whole.positions, torch.arange(90))
-    torch.testing.assert_close(some.audio, whole.audio[:, some.positions], atol=1e-6, rtol=0)
-    assert torch.equal(some.audio_targets, whole.audio_targets[:, some.positions])
+    torch.testing.assert_close(some.context, whole.context[some.positions], atol=1e-6, rtol=0)
+    assert torch.equal(some.tokens, whole.tokens[:, some.positions])
     assert torch.equal(some.audio_mask, whole.audio_mask[:, some.positions])
     assert some.audio_mask.any(0).all()  # something to learn at each
     assert not torch.equal(some.positions, moshi.hidden(codes, depth_fraction=0.25).positions)

@@ -157,7 +157,9 @@ def test_conversations_give_the_logits_of_training():
         net.step(codes[:, 5:, max(step - 1, 0), None], state, choosers)
     torch.testing.assert_close(torch.stack(logits[0], 1), net.temporal.output(hidden.text), atol=5e-5, rtol=0)
     streamed = torch.stack(logits[1]).unflatten(0, (40, 4)).permute(1, 2, 0, 3)
-    expected = net.depth.output(hidden.audio).unflatten(1, (2, 40))[:4]  # of Moshi's own rows
+    expected = net.depth.output(net.depth(hidden.context, hidden.tokens[:-1])).unflatten(1, (2, 40))[
+        :4
+    ]  # of Moshi's own rows
     torch.testing.assert_close(streamed, expected, atol=5e-5, rtol=0)
 
 

@@ -237,7 +237,9 @@ def test_logits_equal_transformers():
     torch.testing.assert_close(ours.temporal.output(found.text), theirs.decoder.lm_head(hidden), atol=1e-4, rtol=0)
     depth_inputs = said[:, :3].transpose(1, 2).flatten(0, 1)  # [B T, text and all codes but the last]
     logits = theirs.depth_decoder(input_ids=depth_inputs, last_hidden_state=hidden.flatten(0, 1)[:, None]).logits
-    torch.testing.assert_close(ours.depth.output(found.audio), logits.transpose(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        ours.depth.output(ours.depth(found.context, found.tokens[:-1])), logits.transpose(0, 1), atol=1e-4, rtol=0
+    )
 
 
 def hugging_face_moshi(transformers, kyutai):
