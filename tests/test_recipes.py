@@ -21,6 +21,8 @@ NANO = RECIPES / "nano/mimi.yaml"
 NANO_TEXT = RECIPES / "nano/helium.yaml"
 CPU = RECIPES / "with/cpu.yaml"
 FOR_LANGUAGE_MODELS = ("checkpointing", "compile", "ddp", "fsdp")
+BASES = dict.fromkeys(FOR_LANGUAGE_MODELS, NANO_TEXT)
+BASES |= dict.fromkeys(("ddp_moshi", "nano_moshi"), RECIPES / "nano/moshi.yaml")
 
 
 def name(path):
@@ -57,11 +59,17 @@ def test_a_recipe_makes_its_stage_and_data(path):
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name)
 def test_an_overlay_goes_onto_the_nano_recipe(path):
-    nano = NANO_TEXT if path.stem in FOR_LANGUAGE_MODELS else NANO
+    nano = BASES.get(path.stem, NANO)
     plain = trainer.run(["--config", str(nano)]).recipe
     made = trainer.run(["--config", str(nano), "--config", str(path)])
     if path != CPU:  # which the nano recipe has already
         assert made.recipe != plain
+
+
+@pytest.mark.parametrize("path", sorted(set(STAGES) & set((RECIPES / "moshi").glob("*.yaml"))), ids=name)
+def test_a_stage_of_moshi_can_be_of_nano_size(path):
+    made = trainer.run(["--config", str(path), "--config", str(RECIPES / "with/nano_moshi.yaml")])
+    assert made.datamodule.num_frames == 100
 
 
 def test_the_nano_codec_learns_a_few_steps_from_a_folder_and_codes_a_file(tmp_path, capsys):
