@@ -14,7 +14,7 @@ from moshi_zoo.data.manifest import Recording
 from moshi_zoo.zoo import folder
 
 RATE = 16_000
-PITCH = {"low": 300.0, "high": 2400.0}
+PITCH = {"low": 300, "high": 1200}
 
 
 @pytest.fixture
