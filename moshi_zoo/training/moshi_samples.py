@@ -18,7 +18,8 @@ from moshi_zoo.training.samples import log_audio, log_picture, log_texts
 from moshi_zoo.zoo import folder, uri
 from moshi_zoo.zoo.config import Parent, read_config
 
-_CHOOSERS = Choosers(text=Sampler(), codes=Sampler(temperature=0.6, top_k=50))
+# Not the likeliest text: in no single frame is it likelier to begin a word than to wait, so Moshi would wait for ever.
+_CHOOSERS = Choosers(text=Sampler(temperature=0.7, top_k=25), codes=Sampler(temperature=0.6, top_k=50))
 _FRAME_RATE = 12.5  # of all Mimis
 _GRAM = 4  # tokens
 
