@@ -38,7 +38,7 @@ def test_a_preset_can_be_changed():
     assert registry.build("toy-tiny").scale.start == 0.5
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.names(nn.Module))
 def test_every_preset_is_laid_out_without_memory_and_then_filled(name):
     with torch.device("meta"):
         module = registry.build(name)
@@ -50,7 +50,7 @@ def test_every_preset_is_laid_out_without_memory_and_then_filled(name):
         assert not own or hasattr(part, "reset_parameters"), f"{type(part).__name__} cannot fill its tensors"
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.names(nn.Module))
 def test_every_preset_can_be_saved_and_made_again(name):
     portable = registry.to_portable(registry.complete(registry.preset(name)))
     assert "class_path" not in str(portable)
