@@ -7,7 +7,6 @@ their own, since their gradients are of another kind (paper 4.4).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -24,6 +23,7 @@ from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.models.user_heads import with_user_heads
 from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
 from moshi_zoo.training.guarded_step import GuardedStep
+from moshi_zoo.training.learning_rates import LearningRates, parameter_groups
 from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
 from moshi_zoo.training.moshi_samples import MoshiSamples
 from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
@@ -34,21 +34,6 @@ from moshi_zoo.zoo.adapters import adapter_spec
 from moshi_zoo.zoo.config import Parent
 
 _IN_PROGRESS_BAR = ("loss", "text", "semantic", "frames_per_second")
-
-
-@dataclass(frozen=True)
-class LearningRates:
-    """Peaks of the learning rates.
-
-    Args:
-        temporal: of the temporal transformer and all that goes into it.
-        depth: of the depth transformer.
-        text_scale: factor for the text's embedding and output in steps on speech (paper 4.4: 0.75).
-    """
-
-    temporal: float = 3e-5
-    depth: float = 2e-4
-    text_scale: float = 1.0
 
 
 class LitMoshi(Stage):
@@ -344,32 +329,6 @@ class LitMoshi(Stage):
 
     def _sum_over_processes(self, x: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
-
-
-def parameter_groups(net: nn.Module, rates: LearningRates, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimizer, of what is not frozen: matrices with weight decay, vectors without.
-
-    Args:
-        net: Moshi, or its temporal transformer alone.
-        rates: learning rates; a group's ``name`` says which it has: ``temporal``, ``text`` or ``depth``.
-        weight_decay: of the matrices, embeddings among them.
-    """
-    peaks = {"temporal": rates.temporal, "text": rates.temporal * rates.text_scale, "depth": rates.depth}
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((_part(name), parameter.ndim > 1), []).append(parameter)
-    return [
-        {"params": members, "lr": peaks[part], "weight_decay": weight_decay if is_matrix else 0.0, "name": part}
-        for (part, is_matrix), members in groups.items()
-    ]
-
-
-def _part(parameter: str) -> str:
-    name = parameter.removeprefix("temporal.")
-    if name.startswith("depth."):
-        return "depth"
-    return "text" if name.startswith(("embedding.", "output.", "initial_text")) else "temporal"
 
 
 def _top(parts: Mapping[str, nn.Module]) -> list[str]:

@@ -12,7 +12,8 @@ from moshi_zoo.losses.multistream import MultistreamLoss
 from moshi_zoo.modules.conv import add_weight_norm, folded_state_dict
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.init_from import check_tokenizer, load_part, report
-from moshi_zoo.training.lit_moshi import LearningRates, LitMoshi
+from moshi_zoo.training.learning_rates import LearningRates
+from moshi_zoo.training.lit_moshi import LitMoshi
 from moshi_zoo.zoo import folder
 
 

@@ -14,7 +14,8 @@ from moshi_zoo.losses.multistream import MultistreamLoss
 from moshi_zoo.models.conversation import GREEDY
 from moshi_zoo.models.replies import replies
 from moshi_zoo.registry import build
-from moshi_zoo.training.lit_moshi import LearningRates, LitMoshi, parameter_groups
+from moshi_zoo.training.learning_rates import LearningRates, parameter_groups
+from moshi_zoo.training.lit_moshi import LitMoshi
 from moshi_zoo.training.schedule import WarmupCosine
 
 make_net = partial(build, "moshi-tiny")
