@@ -36,6 +36,8 @@ PRESETS = {
     "tiny": _preset(256, 64, num_layers=2, num_heads=4, num_kv_heads=2, context=32),
     # minutes of training on two cores
     "nano": _preset(1024, 128, num_layers=4, num_heads=4, context=256),
+    # an hour or two, for a trunk that listens well
+    "small": _preset(1024, 192, num_layers=6, num_heads=6, context=256),
     # 100 M, deep and thin, with a third of the key and value heads: best at this size (MobileLLM, arXiv 2402.14905)
     "base": _preset(16_000, 576, num_layers=24, num_heads=9, num_kv_heads=3, context=2048),
     # kyutai/helium-1-preview-2b

@@ -58,6 +58,7 @@ class InitFrom(Callback):
             for part, source in self.sources.items()
         ]
         stage.parents = [parent_of(source) for source in dict.fromkeys(self.sources.values())]
+        stage.started_parts = list(self.sources)
         rank_zero_info(report(stage.net, loaded))
         self.sources = {}  # a fit validates too: once is enough
 

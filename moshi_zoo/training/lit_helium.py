@@ -97,10 +97,9 @@ class LitHelium(Stage):
         """One optimizer and its schedule.
 
         Raises:
-            ValueError: in half precision, whose loss scale the clipping does not know.
+            ValueError: in half precision.
         """
-        if self.trainer.precision in ("16-mixed", "16-true"):
-            raise ValueError(f"precision {self.trainer.precision} has too small a range: use bf16-mixed or 32-true")
+        self.refuse_half_precision()
         optimizer = self.make_optimizer(parameter_groups(self.net, weight_decay=self.weight_decay))
         total = optimizer_steps(self.trainer, accumulate=self.accumulate)
         return [optimizer], [self.make_schedule(optimizer, total)]
@@ -123,7 +122,7 @@ class LitHelium(Stage):
         self.train_metrics.add(loss, batch["tokens"][:, 1:], batch["loss_mask"])
         if not place.is_last:
             return
-        values = self.train_metrics.finish(self._sum_over_processes)
+        values = self.train_metrics.finish(self.sum_over_processes)
         # Processes take the mean of their gradients; the sums over their tokens are wanted, divided by all tokens.
         _scale_gradients(optimizer, self.trainer.world_size / max(values.pop("tokens"), 1))
         values["lr"] = optimizer.param_groups[0]["lr"]
@@ -153,7 +152,7 @@ class LitHelium(Stage):
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured, and let the model write."""
-        values = self.validation_metrics.finish(self._sum_over_processes)
+        values = self.validation_metrics.finish(self.sum_over_processes)
         self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
         if self.tokenizer is not None:
             self.samples.show(self, self.net, self.tokenizer)
@@ -169,9 +168,6 @@ class LitHelium(Stage):
 
     def _metrics(self) -> TextMetrics:
         return TextMetrics(self.tokenizer, self.device)
-
-    def _sum_over_processes(self, x: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
 
     def _speed(self, mask: Tensor, *, batches: int) -> dict[str, float]:
         """The throughput, all processes taken together."""

@@ -192,10 +192,9 @@ class LitMimi(Stage):
         """AdamW or what the recipe says, for the codec and for the discriminator, with one schedule each.
 
         Raises:
-            ValueError: in half precision, whose loss scale neither the balancer nor the clipping knows.
+            ValueError: in half precision.
         """
-        if self.trainer.precision == "16-mixed":
-            raise ValueError("precision 16-mixed has too small a range for these losses: use bf16-mixed or 32-true")
+        self.refuse_half_precision()
         others = self.distillation.parameters() if self.distillation else ()
         groups = parameter_groups(self.net, others, transformer_decay=self.transformer_decay)
         optimizers = [self.make_optimizers[0](groups)]

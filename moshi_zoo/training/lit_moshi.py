@@ -33,7 +33,7 @@ from moshi_zoo.training.stage import Stage
 from moshi_zoo.zoo.adapters import adapter_spec
 from moshi_zoo.zoo.config import Parent
 
-_IN_PROGRESS_BAR = ("loss", "text", "semantic", "frames_per_second")
+_IN_PROGRESS_BAR = ("loss", "text", "semantic")
 
 
 class LitMoshi(Stage):
@@ -153,10 +153,9 @@ class LitMoshi(Stage):
         """An optimizer for speech and, where batches of text come between, one for these; each with its schedule.
 
         Raises:
-            ValueError: in half precision, whose loss scale the clipping does not know.
+            ValueError: in half precision.
         """
-        if self.trainer.precision in ("16-mixed", "16-true"):
-            raise ValueError(f"precision {self.trainer.precision} has too small a range: use bf16-mixed or 32-true")
+        self.refuse_half_precision()
         total = optimizer_steps(self.trainer, accumulate=1)
         share = getattr(self._data, "text_share", 0.0)
         groups = [parameter_groups(self.net, self.rates, weight_decay=self.weight_decay)]
@@ -176,8 +175,12 @@ class LitMoshi(Stage):
             ValueError: if adapters have no model to adapt, or the codec is another than that of the codes.
         """
         self.train_metrics = self._metrics()
-        if self.lora is not None and not self.parents:
-            raise ValueError("lora: adapters are nothing without their model: give it, --init_from.net MODEL")
+        if self.lora is not None and self.started_parts != ["net"]:
+            given = ", ".join(self.started_parts) or "nothing"
+            raise ValueError(
+                "lora: adapters are nothing without the one whole model that they are for: give it, --init_from.net "
+                f"MODEL, and no other part (given: {given})"
+            )
         codec = getattr(self._data, "codec", None)
         if codec is not None:
             parent = Parent(name=codec.name, sha256=codec.sha256)
@@ -202,42 +205,44 @@ class LitMoshi(Stage):
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Measure; keep the users of the first dialogues."""
         codes = batch["codes"]
-        self.validation_metrics.add(self._predict(codes, self._denominators([codes])))
+        targets = self.targets(codes)
+        self.validation_metrics.add(self.predict(codes, targets, self.denominators([targets])))
         self._validated += 1
         if batch_idx == 0:
             self.samples.see(codes)
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured, and let the model talk."""
-        values = self.validation_metrics.finish(self._sum_over_processes, batches=max(self._validated, 1))
+        values = self.validation_metrics.finish(self.sum_over_processes, batches=max(self._validated, 1))
         values |= self.samples.show(self, self.net, self.tokenizer)
         self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
 
     def _speech_step(self, batch: Mapping[str, Tensor]) -> None:
         optimizer = self._optimizers[0]
         parts = batch["codes"].chunk(self.accumulate)
-        denominators = self._denominators(parts)
-        for part in parts:
+        targets = [self.targets(part) for part in parts]
+        denominators = self.denominators(targets)
+        for part, wanted in zip(parts, targets, strict=True):
             with optimizer.toggle_model(sync_grad=part is parts[-1]):
-                said = self._predict(part, denominators, depth_fraction=self.depth_fraction)
+                said = self.predict(part, wanted, denominators, depth_fraction=self.depth_fraction)
                 # processes take the mean of their gradients; the sum is wanted
                 self.manual_backward(said.loss * self.trainer.world_size)
             self.train_metrics.add(said)
-        self._finish(optimizer, 0, self.train_metrics.finish(self._sum_over_processes))
+        self._finish(optimizer, 0, self.train_metrics.finish(self.sum_over_processes))
 
     def _text_step(self, batch: Mapping[str, Tensor]) -> None:
         optimizer = self._optimizers[1]
         parts = list(
             zip(batch["tokens"].chunk(self.accumulate), batch["loss_mask"].chunk(self.accumulate), strict=True)
         )
-        count = self._sum_over_processes(batch["loss_mask"].sum()).clamp(min=1)
+        count = self.sum_over_processes(batch["loss_mask"].sum()).clamp(min=1)
         total = torch.zeros((), device=self.device)
         for tokens, mask in parts:
             with optimizer.toggle_model(sync_grad=tokens is parts[-1][0]):
                 loss = self.text_loss(tokens, mask)
                 self.manual_backward(loss.total * (self.trainer.world_size / count))
             total += loss.total.detach()
-        self._finish(optimizer, 1, {"text_only": float(self._sum_over_processes(total) / count)})
+        self._finish(optimizer, 1, {"text_only": float(self.sum_over_processes(total) / count)})
 
     def text_loss(self, tokens: Tensor, mask: Tensor) -> TokenLoss:
         """The loss of text alone, [B, T + 1], as Helium's; where ``mask`` [B, T] says."""
@@ -261,10 +266,28 @@ class LitMoshi(Stage):
             for logger in self.loggers:
                 logger.log_metrics(values, step)
 
-    def _predict(self, codes: Tensor, denominators: Tensor, *, depth_fraction: float = 1.0) -> Predictions:
-        """Predict dialogues [B, R, T]; the loss is their share of the mean that the denominators belong to."""
+    def targets(self, codes: Tensor) -> Targets:
+        """What is to be said in dialogues, int64 [B, R, T]."""
+        targets, mask = self.net.targets(codes)  # [B, 1 + K, T]
+        return Targets(targets[:, 0], mask[:, 0], mask[:, 1:].transpose(0, 1))
+
+    def denominators(self, targets: Sequence[Targets]) -> Tensor:
+        """What the weights of a batch in parts are divided by: of all its parts, in all processes."""
+        own = [self.objective.denominators(part, **self._names) for part in targets]
+        return self.sum_over_processes(torch.stack(own).sum(0))
+
+    def predict(
+        self, codes: Tensor, targets: Targets, denominators: Tensor, *, depth_fraction: float = 1.0
+    ) -> Predictions:
+        """Predict dialogues [B, R, T]; the loss is their share of the mean that the denominators belong to.
+
+        Args:
+            codes: of the dialogues.
+            targets: what is to be said in them.
+            denominators: of the whole batch.
+            depth_fraction: as of :meth:`Moshi.hidden`.
+        """
         net, hidden = self.net, self.net.hidden(codes, depth_fraction=depth_fraction)
-        targets = self._targets(codes)
         weights = self.objective.weights(targets, denominators, **self._names)
         text = weighted_cross_entropy(
             hidden.text, weight_in_use(net.temporal.output), targets.text, weights.text, chunk=self.chunk
@@ -297,15 +320,6 @@ class LitMoshi(Stage):
         depth = self.net.depth
         return DepthModel(depth, lambda: weight_in_use(depth.output), list(depth.parameters()), depth.chunk)
 
-    def _targets(self, codes: Tensor) -> Targets:
-        targets, mask = self.net.targets(codes)  # [B, 1 + K, T]
-        return Targets(targets[:, 0], mask[:, 0], mask[:, 1:].transpose(0, 1))
-
-    def _denominators(self, parts: Sequence[Tensor]) -> Tensor:
-        """Of all parts of a batch in all processes."""
-        own = [self.objective.denominators(self._targets(part), **self._names) for part in parts]
-        return self._sum_over_processes(torch.stack(own).sum(0))
-
     @property
     def _names(self) -> dict[str, int]:
         net = self.net
@@ -326,9 +340,6 @@ class LitMoshi(Stage):
 
     def _metrics(self) -> MoshiMetrics:
         return MoshiMetrics(num_generated=self.net.num_generated, device=self.device, **self._names)
-
-    def _sum_over_processes(self, x: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
 
 
 def _top(parts: Mapping[str, nn.Module]) -> list[str]:

@@ -36,6 +36,7 @@ class Stage(LightningModule):
             del self.hparams[name]
         self.make_net = net
         self.parents: list[Parent] = []  # zoo folders that this stage started from
+        self.started_parts: list[str] = []  # parts of the net that they brought
 
     def configure_model(self) -> None:
         """Make the network, once; subclasses add theirs after calling this."""
@@ -100,13 +101,28 @@ class Stage(LightningModule):
             other._on_before_step = other._on_after_step = _do_nothing
         return optimizers
 
+    def refuse_half_precision(self) -> None:
+        """Half precision needs a scale of the loss, which manual optimisation and clipping do not know.
+
+        Raises:
+            ValueError: if the trainer uses it.
+        """
+        if self.trainer.precision in ("16-mixed", "16-true"):
+            raise ValueError(f"precision {self.trainer.precision} has too small a range: use bf16-mixed or 32-true")
+
+    def sum_over_processes(self, x: Tensor) -> Tensor:
+        """A tensor of each process -> their sum, in all of them."""
+        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the lineage, so that a resumed run still knows its parents."""
         checkpoint["parents"] = [{"name": p.name, "sha256": p.sha256} for p in self.parents]
+        checkpoint["started_parts"] = self.started_parts
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the lineage."""
         self.parents = [Parent(**p) for p in checkpoint.get("parents", [])]
+        self.started_parts = checkpoint.get("started_parts", [])
 
 
 def _do_nothing() -> None:

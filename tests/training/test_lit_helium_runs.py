@@ -1,25 +1,17 @@
 """The language model's training from the command line: resumed, on two processes, tuned, and what it leaves."""
 
-import csv
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback
 
-from moshi_zoo.__main__ import main
 from moshi_zoo.data.dialogues import dialogues
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
-
-ROOT = Path(__file__).parents[2]
-ME = "tests.training.test_lit_helium_runs"
+from tests.training.runs import POWER_CUT, ROOT, fit, logged, separately
 
 RECIPE = {
     "model": {
@@ -44,17 +36,6 @@ RECIPE = {
 }
 
 
-class PowerCut(Callback):
-    """Ends the process after a step."""
-
-    def __init__(self, *, after: int):
-        self.after = after
-
-    def on_train_batch_end(self, trainer, pl_module, *args):
-        if trainer.global_step == self.after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def text():
     """Documents about many things, one to a line of dialogue."""
@@ -71,30 +52,6 @@ def words(tmp_path, monkeypatch, text):
     return ["--config", "helium.yaml", "--model.net.vocab_size", 400]
 
 
-def fit(*words):
-    return main(["fit", *map(str, words)])
-
-
-def separately(*words):
-    """In a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "moshi_zoo", "fit", *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-
-
-def logged(name, *, stage="train"):
-    """What was measured at each step, but for the speed; where a step was made twice, the second time."""
-    measured = {}
-    with Path(f"runs/{name}/metrics.csv").open() as file:
-        for row in csv.DictReader(file):
-            values = {key: float(value) for key, value in row.items() if key.startswith(f"{stage}/") and value}
-            for speed in ("train/tokens_per_second", "train/mfu"):
-                values.pop(speed, None)
-            if values:
-                measured[int(row["step"])] = values
-    return measured
-
-
 def last(name):
     return torch.load(f"runs/{name}/checkpoints/last.ckpt", weights_only=True)
 
@@ -102,7 +59,7 @@ def last(name):
 def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not(words, capfd):
     assert fit(*words) == 0, capfd.readouterr().err
     words += ["--run_name", "broken"]
-    cut = separately(*words, "--trainer.callbacks", f"{ME}.PowerCut", "--trainer.callbacks.after", 5)
+    cut = separately(*words, "--trainer.callbacks", POWER_CUT, "--trainer.callbacks.after", 5)
     assert cut.returncode == -signal.SIGKILL, cut.stderr
     assert last("broken")["global_step"] == 3
     assert fit(*words, "--ckpt_path", "last") == 0, capfd.readouterr().err

@@ -1,10 +1,6 @@
 """The codec's training from the command line: resumed, on two processes, and what it leaves."""
 
-import csv
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +9,10 @@ import torch.distributed as dist
 import yaml
 from lightning.pytorch import Callback
 
-from moshi_zoo.__main__ import main
 from moshi_zoo.zoo import folder
 from tests.training import tones
+from tests.training.runs import POWER_CUT, ROOT, fit, logged, separately
 
-ROOT = Path(__file__).parents[2]
 ME = "tests.training.test_lit_mimi_runs"
 
 # Everything on at once: optimizers, balancer, weight norm, teacher, draws, codebooks that start on the way, averages.
@@ -61,19 +56,6 @@ RECIPE = {
 }
 
 
-class PowerCut(Callback):
-    """Ends the process after a step, or raises an error."""
-
-    def __init__(self, *, after: int, kill: bool):
-        self.after, self.kill = after, kill
-
-    def on_train_batch_end(self, trainer, pl_module, *args):
-        if trainer.global_step == self.after:
-            if self.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise RuntimeError("power cut")
-
-
 class KeepCodebooks(Callback):
     """Writes the codebooks of each process at the end."""
 
@@ -90,28 +72,6 @@ def recipe(tmp_path, monkeypatch):
     path = tmp_path / "codec.yaml"
     path.write_text(yaml.safe_dump(RECIPE))
     return path
-
-
-def fit(*words):
-    return main(["fit", *map(str, words)])
-
-
-def separately(*words):
-    """In a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "moshi_zoo", "fit", *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-
-def logged(name, *, stage="train"):
-    """What was measured at each step; where a step was made twice, the second time."""
-    measured = {}
-    with Path(f"runs/{name}/metrics.csv").open() as file:
-        for row in csv.DictReader(file):
-            values = {key: float(value) for key, value in row.items() if key.startswith(f"{stage}/") and value}
-            if values:
-                measured[int(row["step"])] = values
-    return measured
 
 
 def assert_same(a, b, where="checkpoint"):
@@ -131,7 +91,7 @@ def assert_same(a, b, where="checkpoint"):
 def test_a_run_that_broke_twice_ends_with_the_numbers_of_one_that_did_not(recipe, capfd):
     words = ["--config", recipe, "--model.quantize_from", 5]
     assert fit(*words, "--run_name", "straight") == 0, capfd.readouterr().err
-    words += ["--run_name", "broken", "--trainer.callbacks+", f"{ME}.PowerCut"]
+    words += ["--run_name", "broken", "--trainer.callbacks+", POWER_CUT]
     cut = ["--trainer.callbacks.after", 4, "--trainer.callbacks.kill", "true"]
     assert separately(*words, *cut).returncode == -signal.SIGKILL
     saved = torch.load("runs/broken/checkpoints/last.ckpt", weights_only=True)

@@ -148,9 +148,10 @@ def test_a_share_of_the_frames_stands_for_all_of_them(tmp_path):
     stage, _ = fit(tmp_path, steps=1, rates=LearningRates(0.0, 0.0))
     codes = torch.stack([row["codes"] for row in dialogues(8)])
     with torch.no_grad():
-        denominators = stage._denominators([codes])
-        drawn = [stage._predict(codes, denominators, depth_fraction=0.25).loss for _ in range(40)]
-        exact = stage._predict(codes, denominators).loss
+        targets = stage.targets(codes)
+        denominators = stage.denominators([targets])
+        drawn = [stage.predict(codes, targets, denominators, depth_fraction=0.25).loss for _ in range(40)]
+        exact = stage.predict(codes, targets, denominators).loss
     assert len({round(x.item(), 4) for x in drawn}) > 1
     assert torch.stack(drawn).mean().item() == pytest.approx(exact.item(), rel=0.01)
 

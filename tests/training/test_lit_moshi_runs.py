@@ -1,20 +1,14 @@
 """Moshi's training from the command line: seeded by Helium, resumed, on two processes, and what it leaves."""
 
-import csv
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback
 
 import moshi_zoo
-from moshi_zoo.__main__ import main
 from moshi_zoo.data.alignments import MAIN, OTHER, Word
 from moshi_zoo.data.code_store import CodecIdentity, CodedDialogue, CodeStoreWriter, Entry
 from moshi_zoo.data.dialogues import dialogues
@@ -23,9 +17,8 @@ from moshi_zoo.registry import instantiate, preset, to_portable
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
 from moshi_zoo.zoo.config import read_config
+from tests.training.runs import POWER_CUT, ROOT, fit, logged, separately
 
-ROOT = Path(__file__).parents[2]
-ME = "tests.training.test_lit_moshi_runs"
 CODEC = CodecIdentity("codec", "c" * 64, 24_000, 12.5, num_codebooks=4, codebook_size=32)
 SAID = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
@@ -65,17 +58,6 @@ RECIPE = {
 }
 
 
-class PowerCut(Callback):
-    """Ends the process after a step."""
-
-    def __init__(self, *, after: int):
-        self.after = after
-
-    def on_train_batch_end(self, trainer, pl_module, *args):
-        if trainer.global_step == self.after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.fixture
 def words(tmp_path, monkeypatch):
     """A command line, in a folder with coded dialogues, a text, a language model and a recipe."""
@@ -101,32 +83,10 @@ def words(tmp_path, monkeypatch):
     return ["--config", "moshi.yaml", "--model.net.vocab_size", 400, "--init_from.temporal", "helium"]
 
 
-def fit(*words):
-    return main(["fit", *map(str, words)])
-
-
-def separately(*words):
-    """In a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "moshi_zoo", "fit", *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-
-
-def logged(name, *, stage="train"):
-    """What was measured at each step; where a step was made twice, the second time."""
-    measured = {}
-    with Path(f"runs/{name}/metrics.csv").open() as file:
-        for row in csv.DictReader(file):
-            values = {key: float(value) for key, value in row.items() if key.startswith(f"{stage}/") and value}
-            if values:
-                measured[int(row["step"])] = values
-    return measured
-
-
 def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_model_that_talks(words, capfd):
     assert fit(*words) == 0, capfd.readouterr().err
     more = [*words, "--run_name", "broken"]
-    cut = separately(*more, "--trainer.callbacks", f"{ME}.PowerCut", "--trainer.callbacks.after", 4)
+    cut = separately(*more, "--trainer.callbacks", POWER_CUT, "--trainer.callbacks.after", 4)
     assert cut.returncode == -signal.SIGKILL, cut.stderr
     assert fit(*more, "--ckpt_path", "last") == 0, capfd.readouterr().err
     assert logged("broken") == logged("straight")
@@ -147,7 +107,10 @@ def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_mod
     adapted = moshi_zoo.load("runs/straight", adapter="runs/voice")
     assert adapter_names(adapted)
     assert fit(*words[:-2], *few, "--data.tokenizer", "helium", "--model.lora", "{temporal: 2}") == 2
-    assert "--init_from.net MODEL" in capfd.readouterr().err
+    assert "--init_from.net MODEL, and no other part (given: nothing)" in capfd.readouterr().err
+    part = [*words, *few, "--data", "DialogueData", "--data.source", "store", "--model.lora", "{temporal: 2}"]
+    assert fit(*part) == 2
+    assert "(given: temporal)" in capfd.readouterr().err
     moshi = folder.load(Path("runs/straight/zoo"))
     state = moshi.init_state(1)
     for _ in range(3):
