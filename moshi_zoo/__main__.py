@@ -40,13 +40,22 @@ VERBS = {
     "encode": Verb("moshi_zoo.cli.codec:encode", "audio file to codes", "Use"),
     "decode": Verb("moshi_zoo.cli.codec:decode", "codes to audio file", "Use"),
     "generate": Verb("moshi_zoo.cli.generate:generate", "continue a text with a language model", "Use"),
+    "talk": Verb("moshi_zoo.cli.talk:talk", "talk with a recorded user: his wav in, the reply out", "Use"),
+    "transcribe": Verb("moshi_zoo.cli.transcribe:transcribe", "write down what is said, as it is heard", "Use"),
+    "speak": Verb("moshi_zoo.cli.speak:speak", "read a text or a script aloud", "Use"),
+    "serve": Verb("moshi_zoo.cli.serve:serve", "talk to a model in real time, from the browser, many at once", "Use"),
     "evaluate": Verb("moshi_zoo.cli.evaluate:SUITES", "measure a codec on recordings, a language model on text", "Use"),
-    "bench": Verb("moshi_zoo.cli.bench:bench", "measure speed and memory of a model beside its peers", "Use"),
+    "bench": Verb(
+        "moshi_zoo.cli.bench:BENCHES", "measure speed and memory of a model, or of a server under load", "Use"
+    ),
     "tokenizer": Verb("moshi_zoo.cli.tokenizer:ACTIONS", "learn the pieces of a text, show a text in pieces", "Use"),
     "lineage": Verb("moshi_zoo.cli.lineage:lineage", "which models a model was made from", "Exchange"),
-    "list": Verb("moshi_zoo.cli.models:list_models", "models that are here, and presets", "Exchange"),
+    "list": Verb("moshi_zoo.cli.list_models:list_models", "models: here, to be had, and presets", "Exchange"),
+    "info": Verb("moshi_zoo.cli.info:info", "what is known of a model", "Exchange"),
+    "download": Verb("moshi_zoo.cli.download:download", "fetch a model by its name, or from the hub", "Exchange"),
     "import": Verb("moshi_zoo.cli.models:import_", "released weights to a zoo folder", "Exchange"),
     "export": Verb("moshi_zoo.cli.models:export", "a zoo folder to the released layout", "Exchange"),
+    "publish": Verb("moshi_zoo.cli.publish:publish", "upload a model to the hub", "Exchange"),
 }
 
 
@@ -124,7 +133,7 @@ def _overview() -> str:
     ]
     for group in dict.fromkeys(v.group for v in VERBS.values()):
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<11}{verb.help}" for name, verb in VERBS.items() if verb.group == group]
+        lines += [f"  {name:<12}{verb.help}" for name, verb in VERBS.items() if verb.group == group]
     lines += ["", "  --version  say which version this is", "", "MOSHI_ZOO_DEBUG=1 shows where an error came from."]
     return "\n".join(lines)
 

@@ -61,7 +61,7 @@ def run(function: Target, words: list[str], *, name: str) -> None:
 
 
 def make_parser(function: Target, *, name: str) -> ArgumentParser:
-    """The parser of a verb: keyword-only arguments are options, the others come by position.
+    """The parser of a verb: keyword-only arguments are options, the others come by position, or not if they may.
 
     A list of texts is typed as words with spaces between them; what is False by default, as an option without a value.
     """
@@ -75,10 +75,15 @@ def make_parser(function: Target, *, name: str) -> ArgumentParser:
     parameters = inspect.signature(function).parameters
     lists = {n: p for n, p in parameters.items() if p.annotation in _LISTS}
     flags = [n for n, p in parameters.items() if p.annotation is bool and p.default is False]
-    parser.add_function_arguments(function, as_positional=True, skip={*lists, *flags})
+    left_out = {n: p for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY and p.default is not p.empty}
+    parser.add_function_arguments(function, as_positional=True, skip={*lists, *flags, *left_out})
     meanings = {p.arg_name: p.description for p in parse(function.__doc__ or "").params}
+    options: dict[str, Any]
+    for argument, parameter in left_out.items():
+        options = {"nargs": "?", "type": parameter.annotation, "default": parameter.default}
+        parser.add_argument(argument, **options, help=meanings.get(argument))
     for argument, parameter in lists.items():
-        options: dict[str, Any] = {"nargs": "+", "type": str, "help": meanings.get(argument)}
+        options = {"nargs": "+", "type": str, "help": meanings.get(argument)}
         if parameter.kind is parameter.KEYWORD_ONLY:
             needed = parameter.default is parameter.empty
             options |= {"required": True} if needed else {"default": parameter.default}

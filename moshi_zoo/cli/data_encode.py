@@ -23,7 +23,8 @@ def encode(
     *,
     model: str,
     out: Path,
-    view: Literal["recorded", "mono", "duplex"] = "recorded",
+    view: Literal["recorded", "mono", "duplex", "monologue"] = "recorded",
+    copies: int = 1,
     num_codebooks: int | None = None,
     batch_size: int = 8,
     device: str = "cpu",
@@ -41,7 +42,10 @@ def encode(
         out: the store, a folder. It remembers its codec, and refuses the codes of another.
         view: encode the channels as they are (recorded); all of them mixed into one, for pre-training on a single
             stream (mono); or, of recordings whose words have speakers, one of these, drawn by lot, as Moshi, and all
-            else as the user, as the paper simulates conversations (duplex).
+            else as the user, as the paper simulates conversations (duplex); or one person's recordings as Moshi, who
+            talks to somebody silent (monologue).
+        copies: encode each file so many times, each from another fraction of a frame on; of a few minutes of a voice, a
+            model learns more so.
         num_codebooks: codes a frame; all the codec has, if not given.
         batch_size: files that go through the codec at a time.
         device: where to compute, such as cpu or cuda.
@@ -49,6 +53,8 @@ def encode(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
+    if copies < 1:
+        raise ValueError(f"copies is {copies}; it must be 1 or more")
 
     from rich.console import Console
     from rich.progress import Progress
@@ -66,9 +72,9 @@ def encode(
     report = EncodingReport()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("encoding", total=len(recordings))
+        task = progress.add_task("encoding", total=copies * len(recordings))
         start = streams(loaded, identity.num_codebooks, device)
-        for report in encode_dialogues(recordings, writer, start, view=view, batch_size=batch_size):
+        for report in encode_dialogues(recordings, writer, start, view=view, copies=copies, batch_size=batch_size):
             bad.add(report.bad)
             progress.update(task, completed=report.encoded + report.known + len(report.bad))
     before = f", {report.known} were there" if report.known else ""

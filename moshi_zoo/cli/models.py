@@ -1,36 +1,7 @@
-"""The verbs about models as files: ``list``, ``import`` and ``export``."""
+"""The verbs ``import`` and ``export``: models from and to other projects' layouts."""
 
 from pathlib import Path
 from typing import Literal
-
-
-def list_models() -> None:
-    """Show the models in checkpoints/ and runs/, and the presets that can be trained."""
-    from rich.console import Console
-    from rich.table import Table
-    from torch import nn
-
-    from moshi_zoo import registry
-    from moshi_zoo.zoo import folder, uri
-
-    console = Console()
-    models = Table("model", "is a", "parameters", "made by", "licence", title="Models", title_justify="left")
-    for entry in uri.entries():
-        if entry.config is None:
-            models.add_row(entry.name, f"[red]unusable: {entry.problem}")
-        else:
-            config = entry.config
-            size = _rounded(folder.num_parameters(config.spec))
-            models.add_row(entry.name, config.component, size, config.stage, config.licence)
-    if models.row_count:
-        console.print(models)
-    else:
-        console.print("No models here yet: train one (`fit`), or bring released weights (`import`).")
-    presets = Table("preset", "parameters", title="Presets", title_justify="left")
-    for name in registry.names(nn.Module):
-        size = folder.num_parameters(registry.to_portable(registry.preset(name)))
-        presets.add_row(name, _rounded(size))
-    console.print(presets)
 
 
 def import_(
@@ -53,17 +24,19 @@ def import_(
         base: name or folder of the model that an adapter adapts.
         licence: under which the weights may be used, to be noted in the folder.
     """
-    from moshi_zoo.zoo import convert, folder, uri
+    from moshi_zoo.cli.list_models import rounded
+    from moshi_zoo.zoo import convert, folder, licences, uri
     from moshi_zoo.zoo.config import Parent, read_config
 
+    licence = licences.checked(licence)
     adapted = read_config(uri.resolve(base)) if base else None
-    spec, tensors = convert.import_weights(source, format, preset=preset, base=adapted.spec if adapted else None)
+    spec, tensors = convert.open_weights(source, format, preset=preset, base=adapted.spec if adapted else None)
     parents = [Parent(base, adapted.sha256)] if base and adapted else []
     tokenizer = convert.tokenizer_beside(source)
     config = folder.save(
         out, spec, tensors, stage=f"import {format}", parents=parents, licence=licence, tokenizer=tokenizer
     )
-    size = _rounded(folder.num_parameters(config.spec))
+    size = rounded(folder.num_parameters(config.spec))
     print(f"{out}: {config.component}, {size} parameters, sha256 {config.sha256[:12]}…")
 
 
@@ -73,8 +46,11 @@ def export(
     format: Literal["kyutai", "kyutai-packed", "hf", "hf-llama"],
     out: Path,
     adapter: str | None = None,
+    codec: str | None = None,
 ) -> None:
     """Write a model, or an adapter, in the layout of another project.
+
+    Hugging Face's layouts are folders ready for upload, with a model card.
 
     Args:
         name_or_dir: name or folder of a model or an adapter.
@@ -82,19 +58,30 @@ def export(
             kyutai-packed: an adapter as older versions of Kyutai's package have it.
         out: the file or folder to write.
         adapter: name or folder of an adapter of the model, to be merged into its weights.
+        codec: name or folder of a moshi's codec, which Hugging Face's layout of one holds; by default its parent.
     """
     from moshi_zoo.zoo import adapters, convert, folder, uri
+    from moshi_zoo.zoo.card import exported_card
     from moshi_zoo.zoo.config import read_config
+    from moshi_zoo.zoo.exports import Codec
 
     source = uri.resolve(name_or_dir)
-    spec, tokenizer = read_config(source).spec, convert.tokenizer_beside(source)
-    tensors = adapters.merged_weights(source, uri.resolve(adapter)) if adapter else folder.read_weights(source)
-    for path in convert.export_weights(spec, tensors, format, out, tokenizer=tokenizer):
+    config, tokenizer = read_config(source), convert.tokenizer_beside(source)
+    tensors = adapters.open_merged_weights(source, uri.resolve(adapter)) if adapter else folder.open_weights(source)
+    its_codec = card = None
+    if format.startswith("hf"):
+        card = exported_card(out.name, config, folder.num_parameters(config.spec))
+        if config.component == "moshi" and (path := uri.resolve(codec) if codec else _codec_of(name_or_dir)):
+            its_codec = Codec(read_config(path).spec, folder.open_weights(path))
+    for path in convert.export_weights(
+        config.spec, tensors, format, out, tokenizer=tokenizer, codec=its_codec, card=card
+    ):
         print(path)
 
 
-def _rounded(count: int) -> str:
-    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g} {letter}"
-    return str(count)
+def _codec_of(name: str) -> Path | None:
+    """The folder of the codec among a model's parents."""
+    from moshi_zoo.zoo.lineage import trace
+
+    parents = trace(name).parents
+    return next((p.folder for p in parents if p.folder and p.config and p.config.component == "mimi"), None)

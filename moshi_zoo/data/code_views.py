@@ -1,4 +1,4 @@
-"""What of a recording is encoded: its channels as they are, both speakers in one, or one against all others.
+"""What of a recording is encoded: its channels as they are, both speakers in one, one against all others, or one alone.
 
 Of the paper's stages (Moshi paper 4.4) pre-training hears everybody in one stream; the next one learns to listen and to
 speak from recordings in which people share a channel, and which say who speaks when: the main speaker, drawn by lot,
@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from moshi_zoo.data.alignments import MAIN, OTHER, Word
+from moshi_zoo.data.augment import room_tone
 
-View = Literal["recorded", "mono", "duplex"]
+View = Literal["recorded", "mono", "duplex", "monologue"]
 """``recorded``: the channels as they are; ``mono``: all of them mixed into one; ``duplex``: the main speaker in the
-first channel, all else in the second."""
+first channel, all else in the second; ``monologue``: what is there in the first channel, a quiet room in the second."""
 
 _MARGIN_S = 0.1  # around words: their times are not exact
 _SAME_TURN_S = 0.4  # a pause within a turn is at most so long
+_ROOM_TONE_DB = (-72.0, -52.0)  # RMS of the listener's channel, dB below full scale
 
 
 def to_mono(wav: Tensor) -> Tensor:
@@ -64,3 +66,19 @@ def separated(blocks: Iterable[Tensor], of_main: Sequence[tuple[float, float]], 
             mask[:, max(round(start * sample_rate) - place, 0) : max(round(end * sample_rate) - place, 0)] = 1
         yield torch.cat([mono * mask, mono * (1 - mask)])
         place += mono.shape[1]
+
+
+def beside_a_listener(blocks: Iterable[Tensor], lot: str) -> Iterator[Tensor]:
+    """Everything in one channel, and in another the room of somebody who says nothing: blocks [C, S] -> [2, S].
+
+    Digital silence would not do: no microphone gives it, so that Moshi would take it for something of its own.
+
+    Args:
+        blocks: Of the recording.
+        lot: Decides how quiet the room is; the same lot always decides alike.
+    """
+    rng = random.Random(lot)
+    level_db = rng.uniform(*_ROOM_TONE_DB)
+    for block in blocks:
+        mono = to_mono(block)  # [1, S]
+        yield torch.cat([mono, torch.from_numpy(room_tone(mono.shape[1], level_db, rng))[None]])

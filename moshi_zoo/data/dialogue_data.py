@@ -61,6 +61,8 @@ class DialogueData(LightningDataModule):
         from_start: Share of the training windows that begin with their dialogue, as every conversation does.
         user_dropout: Share of the user's codes that are taken away in training, so that the model listens better.
         text_mask: Share of the text tokens that are taken away in training (Moshi paper 4.4: 0.3 in pre-training).
+        heard_delay_s: Batches get ``heard`` int64 [B, T] too: the user's words as a row of text, so much later than
+            they are said, and -1 where they are not known. None: they do not.
         crowded: What becomes of words that come too fast for their tokens.
         word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.
         num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.
@@ -93,6 +95,7 @@ class DialogueData(LightningDataModule):
         from_start: float = 0.0,
         user_dropout: float = 0.0,
         text_mask: float = 0.0,
+        heard_delay_s: float | None = None,
         crowded: Crowded = "shift",
         word_boundary: Literal["space", "none"] = "space",
         num_workers: int = 0,
@@ -119,6 +122,8 @@ class DialogueData(LightningDataModule):
         self.validation_share, self.validation_items = validation_share, validation_items
         self.modes = modes or [Mode("duplex", 1.0, (text_delay_s[0], text_delay_s[1]))]
         self.from_start, self.masks = from_start, Masks(text_mask, user_dropout)
+        _require(heard_delay_s is None or heard_delay_s >= 0, "heard_delay_s", heard_delay_s, "0 or more, or null")
+        self.heard_delay_s = heard_delay_s
         self.text_of: TextOf = text_of
         self.crowded: Crowded = crowded
         self.word_boundary: Literal["space", "none"] = word_boundary
@@ -170,6 +175,7 @@ class DialogueData(LightningDataModule):
             num_own_codebooks=self.num_own_codebooks,
             num_user_codebooks=self.num_user_codebooks,
             text_of=self.text_of,
+            heard_delay_s=self.heard_delay_s,
         )
         frames = sum(place.num_frames for places in self._training for place in places)
         rank_zero_info(

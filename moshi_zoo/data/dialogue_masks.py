@@ -15,7 +15,7 @@ class Masks:
 
     Args:
         text: Share of the text tokens, PAD among them (Moshi paper 4.4: 0.3 in pre-training): the model learns to do
-            without text that nobody has written down.
+            without text that nobody has written down. 1: it never sees nor says any.
         user: Share of the user's codes: half of it in whole frames, half code by code. The model, which soon knows its
             few users by heart, has to listen to all of what they say.
 
@@ -27,9 +27,10 @@ class Masks:
     user: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, share in (("text_mask", self.text), ("user_dropout", self.user)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} is {share}; it must be 0 or more and below 1")
+        if not 0 <= self.text <= 1:
+            raise ValueError(f"text_mask is {self.text}; it must be 0 to 1")
+        if not 0 <= self.user < 1:
+            raise ValueError(f"user_dropout is {self.user}; it must be 0 or more and below 1")
 
     def apply(self, text: Tensor, user: Tensor, rng: np.random.Generator) -> None:
         """Take away, in place.

@@ -78,5 +78,5 @@ def _hold_out(sources: list[list[Place]], share: float) -> tuple[list[list[Place
 
 
 def _lot(place: Place) -> bytes:
-    path = Path(place.store.entries[place.number].path)
+    path = Path(place.store.entries[place.number].path.partition("#")[0])  # copies of a recording stay together
     return hashlib.sha256("/".join(path.parts[-2:]).encode()).digest()  # the same lot wherever the folder lies

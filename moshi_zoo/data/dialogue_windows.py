@@ -44,11 +44,13 @@ class DialogueWindow:
         codes: int64 [R, T]: text, Moshi's codes, the user's; -1 where there is nothing.
         index: Of the item.
         text_delay_s: How much earlier than the speech its text is.
+        heard: int64 [T]: what the user says, as a row of text; None: nobody has asked for it.
     """
 
     codes: Tensor
     index: int
     text_delay_s: float
+    heard: Tensor | None = None
 
 
 class Rows:
@@ -60,6 +62,7 @@ class Rows:
         num_own_codebooks: Rows of Moshi's codes; stores may hold more.
         num_user_codebooks: Rows of the user's.
         text_of: Whose words become text.
+        heard_delay_s: How much later than they are said the user's words are in :meth:`heard`; None: nowhere.
     """
 
     def __init__(
@@ -70,8 +73,9 @@ class Rows:
         num_own_codebooks: int,
         num_user_codebooks: int,
         text_of: TextOf = "moshi",
+        heard_delay_s: float | None = None,
     ):
-        self.text, self.tokens, self.text_of = text, tokens, text_of
+        self.text, self.tokens, self.text_of, self.heard_delay_s = text, tokens, text_of, heard_delay_s
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
 
     def window(
@@ -96,6 +100,17 @@ class Rows:
         if first is not None:
             text[0] = first
         return window
+
+    def heard(self, place: Place, start: int, num_frames: int, mode: ModeName) -> Tensor | None:
+        """What the user says in the rows of :meth:`window`, int64 [T]; -1 where that is not known, or not heard."""
+        if self.heard_delay_s is None:
+            return None
+        heard = torch.full((num_frames,), NOTHING)
+        row = self.text_row(place, text_delay_s=-self.heard_delay_s, mode="asr") if mode != "tts" else None
+        if row is not None:
+            known = torch.from_numpy(row.tokens[start : start + num_frames])
+            heard[: len(known)] = known
+        return heard
 
     def split(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views of the rows of a window: text [T], Moshi's codes and the user's [K, T]."""
@@ -181,7 +196,7 @@ class RandomDialogueWindows(Dataset[DialogueWindow]):
         window = self.rows.window(place, start, self.num_frames, text_delay_s=delay, mode=mode.name)
         text, _, user = self.rows.split(window)
         self.masks.apply(text, user, rng)
-        return DialogueWindow(window, item, delay)
+        return DialogueWindow(window, item, delay, self.rows.heard(place, start, self.num_frames, mode.name))
 
 
 class FixedDialogueWindows(Dataset[DialogueWindow]):
@@ -206,13 +221,16 @@ class FixedDialogueWindows(Dataset[DialogueWindow]):
     def __getitem__(self, index: int) -> DialogueWindow:
         delay = sum(self.mode.text_delay_s) / 2
         window = self.rows.window(self.places[index], 0, self.num_frames, text_delay_s=delay, mode=self.mode.name)
-        return DialogueWindow(window, index, delay)
+        heard = self.rows.heard(self.places[index], 0, self.num_frames, self.mode.name)
+        return DialogueWindow(window, index, delay, heard)
 
 
 def collate(windows: Sequence[DialogueWindow]) -> dict[str, Tensor]:
-    """A batch ``{codes [B, R, T] int64, index [B], text_delay_s [B]}``."""
+    """A batch ``{codes [B, R, T] int64, index [B], text_delay_s [B]}``, and ``heard`` [B, T] where it is asked for."""
+    heard = [window.heard for window in windows if window.heard is not None]
     return {
         "codes": torch.stack([window.codes for window in windows]),
         "index": torch.tensor([window.index for window in windows]),
         "text_delay_s": torch.tensor([window.text_delay_s for window in windows]),
+        **({"heard": torch.stack(heard)} if heard else {}),
     }

@@ -1,6 +1,6 @@
 """Who speaks when: speech, pauses, gaps and overlaps in seconds a minute (Moshi paper, 5.6, after dGSLM)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 Span = tuple[float, float]
@@ -46,7 +46,7 @@ def turn_statistics(moshi: Iterable[Span], user: Iterable[Span]) -> TurnStatisti
         moshi: When Moshi speaks, in any order; words will do.
         user: When the user does.
     """
-    units = {"moshi": _units(moshi), "user": _units(user)}
+    units = {"moshi": inter_pausal_units(moshi), "user": inter_pausal_units(user)}
     spoken = sorted((start, end, who) for who, spans in units.items() for start, end in spans)
     if not spoken:
         return TurnStatistics()
@@ -65,7 +65,12 @@ def turn_statistics(moshi: Iterable[Span], user: Iterable[Span]) -> TurnStatisti
     return TurnStatistics(until - spoken[0][0], ipu, pause, gap, overlap)
 
 
-def _units(spans: Iterable[Span]) -> Sequence[Span]:
+def inter_pausal_units(spans: Iterable[Span]) -> list[Span]:
+    """Speech of one speaker with at least 0.2 s of silence on both sides.
+
+    Args:
+        spans: When he speaks, in any order.
+    """
     units: list[Span] = []
     for start, end in sorted(spans):
         if units and start - units[-1][1] < _JOINED_S:

@@ -1,5 +1,6 @@
 """Conversations in progress: what they remember, and how they choose their next tokens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -15,11 +16,15 @@ from moshi_zoo.modules.transformer import TransformerState
 class Choosers:
     """How text tokens and codes are chosen: by a :class:`Sampler`, or by whoever knows what is to be said.
 
-    The one for codes is called once for each code of a frame, in order.
+    Args:
+        text: is called once a frame.
+        codes: is called once for each code of a frame, in order; None: Moshi has no voice, and no time goes into it.
+        revise: has the last word on a frame's codes, int64 [B, own codebooks]: returns those that are said.
     """
 
     text: Choose
-    codes: Choose
+    codes: Choose | None
+    revise: Callable[[Tensor], Tensor] | None = None
 
 
 SAMPLED = Choosers(Sampler(temperature=0.7, top_k=25), Sampler(temperature=0.8, top_k=250))

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moshi_zoo.modules.code_embedding import CodeEmbedding
+from moshi_zoo.modules.gating import gated
 from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.norm import RMSNorm
 from moshi_zoo.modules.step_linear import StepLinear
@@ -39,6 +40,8 @@ class DepthSize:
             never shared.
         embedding_rank: width of the embeddings, where a product brings them to ``dim``; None: ``dim`` itself.
         norm_eps: added to the mean square by the norms.
+        parallel: whether the codes of a frame are said at once, each from the past alone, which makes it no depth
+            transformer any more: heads side by side, to show what it is good for.
     """
 
     dim: int
@@ -48,6 +51,7 @@ class DepthSize:
     schedule: list[int] | None = None
     embedding_rank: int | None = None
     norm_eps: float = 1e-8
+    parallel: bool = False
 
 
 class DepthTransformer(nn.Module):
@@ -103,7 +107,8 @@ class DepthTransformer(nn.Module):
         x = self.in_proj.each(context)  # [sets, N, d]
         if self.size.schedule is not None:
             x = x[self.size.schedule]
-        x = x + torch.cat([self._embed(tokens[:1], 0), self._embed(tokens[1:], 1)])  # [K, N, d]
+        if not self.size.parallel:
+            x = x + torch.cat([self._embed(tokens[:1], 0), self._embed(tokens[1:], 1)])  # [K, N, d]
         for layer in self.layers:
             x = layer(x)
         return x
@@ -125,7 +130,9 @@ class DepthTransformer(nn.Module):
         pasts = context.new_empty(len(self.layers), 2, len(text), num_heads, num_codes, self.size.dim // num_heads)
         token, codes = text, []
         for step in range(num_codes):
-            x = context[self.in_proj.schedule[step], None] + self._embed(token[None], step)  # [1, B, d]
+            x = context[self.in_proj.schedule[step], None]  # [1, B, d]
+            if not self.size.parallel:
+                x = x + self._embed(token[None], step)
             for layer, past in zip(self.layers, pasts, strict=True):
                 x = layer(x, step, past)
             token = choose(self.output(x, step)[0], chance[:, step])
@@ -151,7 +158,7 @@ class DepthLayer(nn.Module):
 
     def __init__(self, size: DepthSize, schedule: Sequence[int]):
         super().__init__()
-        self.num_heads = size.num_heads
+        self.num_heads, self.parallel = size.num_heads, size.parallel
         self.attention_norm = RMSNorm(size.dim, size.norm_eps)
         self.attention_in = StepLinear(size.dim, 3 * size.dim, schedule)  # rows: queries, keys, values
         self.attention_out = StepLinear(size.dim, size.dim, schedule)
@@ -179,7 +186,8 @@ class DepthLayer(nn.Module):
             queries, stop = parts[0], first + steps
             past.narrow(3, first, steps).copy_(parts[1:])
             keys, values = past.narrow(3, 0, stop).unbind()
-        y = F.scaled_dot_product_attention(queries, keys, values, is_causal=steps > 1)  # [N, H, steps, d / H]
+        y = parts[2]  # [N, H, steps, d / H]; side by side, a step sees itself alone
+        if not self.parallel:
+            y = F.scaled_dot_product_attention(queries, keys, values, is_causal=steps > 1)
         x = x + self.attention_out(y.permute(2, 0, 1, 3).flatten(2), first)
-        gate, up = self.mlp_in(self.mlp_norm(x), first).chunk(2, dim=-1)
-        return x + self.mlp_out(F.silu(gate) * up, first)
+        return x + self.mlp_out(gated(self.mlp_in(self.mlp_norm(x), first)), first)

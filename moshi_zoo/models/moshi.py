@@ -18,79 +18,17 @@ from moshi_zoo.models.chance import uniform_at
 from moshi_zoo.models.conversation import SAMPLED, Choosers, MoshiState
 from moshi_zoo.models.delays import Delays
 from moshi_zoo.models.depth import DepthSize, DepthTransformer
-from moshi_zoo.models.helium import HIDDEN_SCALE, PRESETS, Helium
+from moshi_zoo.models.helium import Helium
 from moshi_zoo.models.moshi_output import MoshiHidden, MoshiOutput
+from moshi_zoo.models.moshi_presets import PRESETS
 from moshi_zoo.modules.code_embedding import NOTHING, CodeEmbedding
 from moshi_zoo.modules.extra_heads import ExtraHeads
-from moshi_zoo.modules.gating import gated_width
 from moshi_zoo.modules.initial import truncated_normal_
 from moshi_zoo.modules.transformer import TransformerSize
-from moshi_zoo.registry import Spec, register
-
-_DEPTH_7B = {"dim": 1024, "num_layers": 6, "num_heads": 16}
+from moshi_zoo.registry import register
 
 
-def _preset(
-    trunk: str,
-    *,
-    num_codebooks: int = 8,
-    codebook_size: int,
-    depth: Spec,
-    context: int | None = None,
-    acoustic_delay: int = 1,
-    **more: object,
-) -> Spec:
-    helium, speaker = PRESETS[trunk], [0, *[acoustic_delay] * (num_codebooks - 1)]
-    return {
-        **helium,
-        "transformer": helium["transformer"] | ({"context": context} if context else {}),
-        "num_own_codebooks": num_codebooks,
-        "num_user_codebooks": num_codebooks,
-        "codebook_size": codebook_size,
-        "delays": [0, *speaker, *speaker],
-        "depth": {
-            "hidden_dim": gated_width(depth["dim"], HIDDEN_SCALE),
-            "schedule": None,
-            "embedding_rank": None,
-            "norm_eps": 1e-8,
-            **depth,
-        },
-        "user_heads": False,
-        "num_extra_heads": 0,
-        "extra_head_dim": 6,
-        **more,
-    }
-
-
-@register(
-    "moshi",
-    presets={
-        # Each has the transformer of Helium's preset, and the codes of Mimi's.
-        # every branch in under 200 k parameters, for tests
-        "tiny": _preset(
-            "tiny",
-            num_codebooks=4,
-            codebook_size=32,
-            depth={
-                "dim": 16,
-                "num_layers": 2,
-                "num_heads": 2,
-                "schedule": [0, 1, 2, 2, 3, 3, 2, 2],
-                "embedding_rank": 8,
-            },
-            user_heads=True,
-            num_extra_heads=2,
-        ),
-        # minutes of training on two cores
-        "nano": _preset("nano", codebook_size=256, depth={"dim": 128, "num_layers": 2, "num_heads": 4}),
-        # 236 M: one GPU
-        "base": _preset("base", codebook_size=1024, depth={"dim": 512, "num_layers": 4, "num_heads": 8}),
-        # moshiko and moshika: they see four minutes
-        "7b": _preset("7b", context=3000, codebook_size=2048, depth=_DEPTH_7B),
-        # the same, with the longer acoustic delay of the paper's first stage
-        "7b-pretraining": _preset("7b", context=3000, codebook_size=2048, depth=_DEPTH_7B, acoustic_delay=2),
-    },
-)
+@register("moshi", presets=PRESETS)
 class Moshi(nn.Module):
     """The speech language model.
 
@@ -318,7 +256,12 @@ class Moshi(nn.Module):
         num_codes = self.num_generated if user_codes is None else self.num_own_codebooks
         chance = uniform_at(state.seed, state.rows.position, 1 + num_codes)
         text = choosers.text(self.temporal.output(hidden)[:, 0], chance[:, 0])
-        codes = self.depth.generate(hidden[:, 0], text, choosers.codes, chance[:, 1:])
+        if choosers.codes is None:
+            codes = torch.full_like(chance[:, 1:], NOTHING, dtype=torch.int64)
+        else:
+            codes = self.depth.generate(hidden[:, 0], text, choosers.codes, chance[:, 1:])
+        if choosers.revise is not None:
+            codes = choosers.revise(codes)
         self.delays.say(torch.cat([text[:, None], codes], dim=1), state.rows)
         state.num_steps += 1
         if state.num_steps <= max(self.delays.rows[1:first_user]):

@@ -31,6 +31,7 @@ def _preset(
             "schedule": None,
             "embedding_rank": None,
             "norm_eps": 1e-8,
+            "parallel": False,
             **depth,
         },
         "user_heads": False,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_ALL = 2**31  # more tokens than any vocabulary has
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -54,6 +56,49 @@ class Sampler:
         choice = torch.searchsorted(cumulative, chance[..., None].double() * total, right=True)
         choice = choice.clamp(max=logits.shape[-1] - 1 if tokens is None else tokens.shape[-1] - 1)
         return (choice if tokens is None else tokens.gather(-1, choice))[..., 0]
+
+
+class RowSampler:
+    """Draws in each row of a batch by its own temperature and k; no row depends on another.
+
+    Args:
+        batch_size: rows B; they take the likeliest token until :meth:`set` says otherwise.
+        device: where logits come from.
+    """
+
+    def __init__(self, batch_size: int, device: torch.device | str = "cpu"):
+        self._temperature = torch.ones(batch_size, 1, device=device)
+        self._top_k = torch.ones(batch_size, 1, dtype=torch.int64, device=device)
+        self._most = [1] * batch_size  # the same as numbers of Python's, so that no device is waited for
+
+    @property
+    def most(self) -> int:
+        """The largest k of any row."""
+        return max(self._most)
+
+    def set(self, row: int, sampler: Sampler) -> None:
+        """Draw in this row as the sampler would.
+
+        Raises:
+            ValueError: if it has a nucleus, which rows have not.
+        """
+        if sampler.top_p < 1:
+            raise ValueError(f"top_p ({sampler.top_p}) is not for rows of a batch: give temperature and top_k")
+        k = 1 if sampler.temperature == 0 else sampler.top_k or _ALL
+        self._temperature[row] = sampler.temperature or 1.0
+        self._top_k[row] = k
+        self._most[row] = k
+
+    def __call__(self, logits: Tensor, chance: Tensor) -> Tensor:
+        """Logits [B, V] and uniform numbers in [0, 1) [B] -> tokens int64 [B]."""
+        V = logits.shape[-1]
+        scores, tokens = (logits.float() / self._temperature).topk(min(self.most, V))
+        last = self._top_k.clamp(max=V) - 1
+        # sums from the left: what a row's neighbours have beyond its own k does not enter
+        cumulative = (scores - scores[:, :1]).exp().cumsum(-1, dtype=torch.float64)
+        total = cumulative.gather(-1, last)
+        choice = torch.searchsorted(cumulative, chance[:, None].double() * total, right=True).minimum(last)
+        return tokens.gather(-1, choice)[:, 0]
 
 
 def uniform_rows(seeds: Sequence[int], length: int) -> Tensor:

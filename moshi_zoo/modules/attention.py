@@ -65,10 +65,11 @@ class Window:
         T, newest = positions.shape[1], positions[:, -1:]
         slots = (positions % capacity)[:, None, :, None]
         # A CPU can look at the positions and leave out the slots that no stream has reached. A GPU would have to be
-        # waited for, and its recorded steps have fixed shapes: there the mask does it.
+        # waited for, and its recorded steps have fixed shapes: there the mask does it. So it does in short rings of
+        # several streams: how far the others are would show in the last bit of each.
         on_cpu = positions.device.type == "cpu" and not torch.compiler.is_compiling()
         num_keys = capacity
-        if on_cpu and (T == 1 or capacity > _SHORT):
+        if on_cpu and (positions.shape == (1, 1) or capacity > _SHORT):
             reached = [position + 1 for position in newest[:, 0].tolist()]
             num_keys = min(max(reached), capacity)
             # all streams start here, or all that they have seen is theirs to see

@@ -1,7 +1,11 @@
 """The gated feed-forward layer of Kyutai's language models: SwiGLU (arXiv 2002.05202), without biases."""
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from moshi_zoo.modules.linear import Linear
 
@@ -36,5 +40,33 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]."""
-        gate, up = self.in_proj(x).chunk(2, dim=-1)
-        return self.out_proj(F.silu(gate) * up)
+        return self.out_proj(gated(self.in_proj(x)))
+
+
+def gated(x: Tensor) -> Tensor:
+    """silu(gate) * up, the two halves of the input: [..., 2 H] -> [..., H].
+
+    In training nothing is kept but the input, and its gradient is written once.
+    """
+    if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+        return _Gated.apply(x)
+    gate, up = x.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        gate, up = x.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        (gate, up), grads = x.chunk(2, dim=-1), torch.empty_like(x)
+        grad_gate, grad_up = grads.chunk(2, dim=-1)
+        torch.mul(grad, F.silu(gate), out=grad_up)
+        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
+        return grads

@@ -24,6 +24,7 @@ from moshi_zoo.models.user_heads import with_user_heads
 from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
 from moshi_zoo.training.guarded_step import GuardedStep
 from moshi_zoo.training.learning_rates import LearningRates, parameter_groups
+from moshi_zoo.training.listening import Listening, ListeningSize
 from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
 from moshi_zoo.training.moshi_samples import MoshiSamples
 from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
@@ -55,6 +56,8 @@ class LitMoshi(Stage):
         freeze: parts of the net that stay as they are, such as ``temporal`` or ``temporal.embedding``.
         lora: ranks of adapters (LoRA) that are trained in the place of the net, which ``init_from: {net: …}`` brings
             and which stays as it is; they alone are published.
+        listening: an additional loss that makes a layer of the temporal transformer know the user's words, which the
+            data give as ``heard`` (``heard_delay_s``); None: none.
         chunk: positions whose logits are held at a time.
         checkpointing: keep only the inputs of the temporal layers for the backward pass.
         compile: compile the layers.
@@ -83,6 +86,7 @@ class LitMoshi(Stage):
         depth_fraction: float = 1.0,
         freeze: Sequence[str] = (),
         lora: LoraSize | None = None,
+        listening: ListeningSize | None = None,
         chunk: int = 1024,
         checkpointing: bool = False,
         compile: bool = False,
@@ -99,7 +103,8 @@ class LitMoshi(Stage):
         self.objective, self.rates = loss, rates
         self.make_optimizer, self.make_schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.accumulate, self.depth_fraction, self.freeze, self.chunk = accumulate, depth_fraction, tuple(freeze), chunk
-        self.lora, self.checkpointing, self.compiles = lora, checkpointing, compile
+        self.lora, self.listens, self.checkpointing, self.compiles = lora, listening, checkpointing, compile
+        self.listening: Listening | None = None
         self.samples = MoshiSamples(codec, count=num_samples, num_frames=sample_frames)
         self.guarded_step = GuardedStep("speech model", clip=clip)
         self._logged: set[tuple[int, int]] = set()  # of each kind of step, the last stretch of steps with a row
@@ -128,6 +133,10 @@ class LitMoshi(Stage):
         if self.compiles:
             for layer in layers:  # one by one: they share the code, which is ready sooner than that of the whole
                 cast("nn.Module", layer).compile()
+        if self.listens is not None:
+            if self.device_mesh is not None:
+                raise ValueError("listening: the head is not made for sharded weights: use DDP, or leave it out")
+            self.listening = Listening(self.net, self.listens)
         shard(self.net, layers, self.device_mesh, methods=["hidden", "read", "step"])
 
     @property
@@ -159,6 +168,9 @@ class LitMoshi(Stage):
         total = optimizer_steps(self.trainer, accumulate=1)
         share = getattr(self._data, "text_share", 0.0)
         groups = [parameter_groups(self.net, self.rates, weight_decay=self.weight_decay)]
+        if self.listening is not None:
+            head = {"params": list(self.listening.parameters()), "lr": self.rates.temporal, "weight_decay": 0.0}
+            groups[0].append({**head, "name": "listening"})
         if share:
             rates = LearningRates(self.rates.temporal, self.rates.depth)
             groups.append(parameter_groups(self.net.temporal, rates, weight_decay=self.weight_decay))
@@ -207,6 +219,7 @@ class LitMoshi(Stage):
         codes = batch["codes"]
         targets = self.targets(codes)
         self.validation_metrics.add(self.predict(codes, targets, self.denominators([targets])))
+        self._listener(batch)(0)
         self._validated += 1
         if batch_idx == 0:
             self.samples.see(codes)
@@ -214,6 +227,7 @@ class LitMoshi(Stage):
     def on_validation_epoch_end(self) -> None:
         """Log what was measured, and let the model talk."""
         values = self.validation_metrics.finish(self.sum_over_processes, batches=max(self._validated, 1))
+        values |= self._heard()
         values |= self.samples.show(self, self.net, self.tokenizer)
         self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
 
@@ -221,14 +235,29 @@ class LitMoshi(Stage):
         optimizer = self._optimizers[0]
         parts = batch["codes"].chunk(self.accumulate)
         targets = [self.targets(part) for part in parts]
-        denominators = self.denominators(targets)
-        for part, wanted in zip(parts, targets, strict=True):
+        denominators, listen = self.denominators(targets), self._listener(batch)
+        for number, (part, wanted) in enumerate(zip(parts, targets, strict=True)):
             with optimizer.toggle_model(sync_grad=part is parts[-1]):
                 said = self.predict(part, wanted, denominators, depth_fraction=self.depth_fraction)
                 # processes take the mean of their gradients; the sum is wanted
-                self.manual_backward(said.loss * self.trainer.world_size)
+                self.manual_backward((said.loss + listen(number)) * self.trainer.world_size)
             self.train_metrics.add(said)
-        self._finish(optimizer, 0, self.train_metrics.finish(self.sum_over_processes))
+        self._finish(optimizer, 0, self.train_metrics.finish(self.sum_over_processes) | self._heard())
+
+    def _listener(self, batch: Mapping[str, Tensor]) -> Callable[[int], Tensor | float]:
+        """Number of the part of a batch that the net has just gone through -> its share of the loss of listening."""
+        listening = self.listening
+        if listening is None:
+            return lambda number: 0.0
+        if "heard" not in batch:
+            raise ValueError("listening: the data do not say what the user says: set data.heard_delay_s, such as 0.5")
+        heard = batch["heard"]
+        denominator = self.sum_over_processes(listening.denominator(heard))
+        parts = heard.chunk(self.accumulate if self.training else 1)
+        return lambda number: listening(parts[number], denominator, chunk=self.chunk)
+
+    def _heard(self) -> dict[str, float]:
+        return self.listening.finish(self.sum_over_processes) if self.listening is not None else {}
 
     def _text_step(self, batch: Mapping[str, Tensor]) -> None:
         optimizer = self._optimizers[1]

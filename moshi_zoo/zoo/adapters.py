@@ -7,12 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from moshi_zoo.modules.lora import DEFAULT, Lora, LoraSize, attach_adapter
+from moshi_zoo.modules.lora_layers import LowRank
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo import folder
 from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.deferred import compute, computed, defer
 from moshi_zoo.zoo.names import Tensors
 
 
@@ -53,9 +56,19 @@ def merged_weights(base: Path, adapter: Path) -> Tensors:
     Raises:
         ValueError: if that is no adapter, or one of another model.
     """
-    lora, tensors = _read(adapter, base), folder.read_weights(base)
-    merged = {f"{path}.weight": part.merged_into(tensors[f"{path}.weight"]) for path, part in lora.adapters().items()}
-    return tensors | merged
+    return computed(open_merged_weights(base, adapter))
+
+
+def open_merged_weights(base: Path, adapter: Path) -> Tensors:
+    """As :func:`merged_weights`, each computed when it is needed (:mod:`moshi_zoo.zoo.deferred`)."""
+    lora, tensors = _read(adapter, base), folder.open_weights(base)
+    return tensors | {
+        f"{path}.weight": _merged(part, tensors[f"{path}.weight"]) for path, part in lora.adapters().items()
+    }
+
+
+def _merged(part: LowRank, weight: Tensor) -> Tensor:
+    return defer(torch.empty_like(weight, device="meta"), lambda: part.merged_into(compute(weight)))
 
 
 def _read(adapter: Path, base: Path) -> Lora:

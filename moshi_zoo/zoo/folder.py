@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from moshi_zoo import registry
@@ -24,9 +22,11 @@ from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import config as config_file
 from moshi_zoo.zoo.card import model_card
 from moshi_zoo.zoo.config import Parent, ZooConfig, read_config, write_config
+from moshi_zoo.zoo.deferred import computed
+from moshi_zoo.zoo.fit import check_fit
+from moshi_zoo.zoo.tensor_file import open_tensors, write_tensors
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
-_NUM_SHOWN = 5  # problems listed in one message
 
 
 def save(
@@ -45,7 +45,7 @@ def save(
     Args:
         folder: where; its parents are made.
         spec: portable ``{component, init_args}``.
-        tensors: the state dict.
+        tensors: the state dict; deferred tensors are computed one after the other.
         stage: what made the weights.
         parents: where the weights came from.
         licence: under which they may be used.
@@ -64,8 +64,7 @@ def save(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, new / WEIGHTS)
-        (new / WEIGHTS).chmod(0o644)  # safetensors gives its owner alone the right to read
+        write_tensors(tensors, new / WEIGHTS)
         config = ZooConfig(
             component=spec["component"],
             init_args=spec.get("init_args", {}),
@@ -110,15 +109,28 @@ def read_weights(folder: Path, device: torch.device | str = "cpu") -> dict[str, 
     Raises:
         ValueError: if the file is missing or damaged.
     """
+    return computed(open_weights(folder), device)
+
+
+def open_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a zoo folder, deferred: each is read when it is computed.
+
+    Raises:
+        ValueError: if the file is missing or damaged.
+    """
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise ValueError(f"{folder} has no {WEIGHTS}")
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            # clone: views of the file are not aligned, and then results differ in the last bit
-            return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    return open_tensors(path)
+
+
+def check(folder: Path) -> None:
+    """Compare the names and shapes of the weights with the config, without reading the weights.
+
+    Raises:
+        ValueError: if the folder is none, is not safe, or they do not fit.
+    """
+    _check_fit(_laid_out(read_config(folder).spec), open_weights(folder), folder)
 
 
 def num_parameters(spec: registry.Spec) -> int:
@@ -152,19 +164,10 @@ def _laid_out(spec: registry.Spec) -> nn.Module:
 
 
 def _check_fit(module: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    own = module.state_dict()
-    problems = [f"{k} is missing" for k in own.keys() - tensors.keys()]
-    problems += [f"{k} is unknown" for k in tensors.keys() - own.keys()]
-    problems += [
-        f"{k} has shape {list(tensors[k].shape)} instead of {list(own[k].shape)}"
-        for k in own.keys() & tensors.keys()
-        if own[k].shape != tensors[k].shape
-    ]
-    if problems:
-        more = f"; and {len(problems) - _NUM_SHOWN} more" if len(problems) > _NUM_SHOWN else ""
-        raise ValueError(
-            f"{folder}: the weights do not fit the config: {'; '.join(sorted(problems)[:_NUM_SHOWN])}{more}"
-        )
+    try:
+        check_fit(tensors, module.state_dict(), promise="its config")
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _restore_unsaved_buffers(module: nn.Module, device: torch.device | str) -> None:

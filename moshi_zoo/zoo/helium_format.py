@@ -14,6 +14,8 @@ from torch import Tensor
 from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.zoo.config_values import positive, whole_number
+from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import NameTable, Tensors
 from moshi_zoo.zoo.rotary_rows import to_halves, to_pairs
 
@@ -58,7 +60,9 @@ def from_hf(tensors: Mapping[str, Tensor], spec: Spec, family: Family) -> Tensor
         ValueError: naming the tensors that are missing, unknown, or of another shape than the configuration says.
     """
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_TRAINED_NOWHERE)}
-    _check(tensors, spec, family)
+    with torch.device("meta"):
+        own = registry.instantiate(registry.from_portable(spec)).state_dict()
+    check_fit(tensors, to_hf(own, spec, family))
     fused = {name: t for name, t in tensors.items() if not any(part in name for part in sum(_PARTS.values(), ()))}
     heads = _heads(spec)
     for whole, parts in _PARTS.items():
@@ -132,7 +136,7 @@ def spec_from_hf(config: Mapping[str, Any]) -> Spec:
     if family not in get_args(Family):
         raise ValueError(f"config.json is of a {family!r} model, not of a 'helium' or a 'llama'")
     config = {"num_key_value_heads": config.get("num_attention_heads"), "max_position_embeddings": 4096, **config}
-    sizes = {key: _size(config, key) for key in _LIMITS}
+    sizes = {key: whole_number(config, key, most) for key, most in _LIMITS.items()}
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
         raise ValueError(f"config.json says rope_parameters {rope!r}; they must be an object")
@@ -150,7 +154,7 @@ def spec_from_hf(config: Mapping[str, Any]) -> Spec:
     for key, (needed, found) in expected.items():
         if found != needed:
             raise ValueError(f"config.json says {key} {found!r}, but a Helium has {needed!r}")
-    theta = rope.get("rope_theta", config.get("rope_theta", 100_000.0 if family == "helium" else 10_000.0))
+    theta = config.get("rope_theta", 100_000.0 if family == "helium" else 10_000.0)
     kv_heads = sizes["num_key_value_heads"]
     return {
         "component": "helium",
@@ -163,32 +167,15 @@ def spec_from_hf(config: Mapping[str, Any]) -> Spec:
                 "num_kv_heads": None if kv_heads == sizes["num_attention_heads"] else kv_heads,
                 "hidden_dim": sizes["intermediate_size"],
                 "context": sizes["max_position_embeddings"],
-                "max_period": _positive("rope_theta", theta),
+                "max_period": positive(rope, "rope_theta", theta),
                 "layer_scale": None,
                 "norm": "rms",
-                "norm_eps": _positive("rms_norm_eps", config.get("rms_norm_eps", 1e-8 if family == "helium" else 1e-6)),
+                "norm_eps": positive(config, "rms_norm_eps", 1e-8 if family == "helium" else 1e-6),
                 "mlp": "swiglu",
                 "initial": "normal",
             },
         },
     }
-
-
-def _check(tensors: Mapping[str, Tensor], spec: Spec, family: Family) -> None:
-    with torch.device("meta"):
-        own = registry.instantiate(registry.from_portable(spec)).state_dict()
-    expected = to_hf(own, spec, family)
-    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
-    problems += [f"{name} is unknown" for name in tensors.keys() - expected.keys()]
-    for name in expected.keys() & tensors.keys():
-        found, needed = tensors[name], expected[name]
-        if found.shape != needed.shape:
-            problems.append(f"{name} has shape {list(found.shape)}, config.json says {list(needed.shape)}")
-        elif not found.is_floating_point():
-            problems.append(f"{name} is {found.dtype}, which is no floating point: a quantized file cannot be read")
-    if problems:
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"the tensors do not fit config.json: {'; '.join(sorted(problems)[:5])}{more}")
 
 
 def _heads(spec: Spec) -> dict[str, int]:
@@ -204,16 +191,3 @@ def _rows(spec: Spec, whole: str) -> list[int]:
         return [size["hidden_dim"]] * 2
     heads, width = _heads(spec), args["dim"] // size["num_heads"]
     return [heads["q_proj"] * width, heads["k_proj"] * width, heads["k_proj"] * width]
-
-
-def _size(config: Mapping[str, Any], key: str) -> int:
-    value = config.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _LIMITS[key]:
-        raise ValueError(f"config.json says {key} {value!r}; it must be a whole number from 1 to {_LIMITS[key]}")
-    return value
-
-
-def _positive(key: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-        raise ValueError(f"config.json says {key} {value!r}; it must be a positive number")
-    return float(value)

@@ -8,10 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from moshi_zoo.zoo.names import Tensors
+from moshi_zoo.zoo.tensor_file import open_tensors, refuse_pickle
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _MAX_BYTES = 16 * 1024 * 1024  # of a JSON file
@@ -31,24 +29,28 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _read_json(file)
 
 
-def read_tensors(source: Path) -> Tensors:
-    """All tensors of a folder, or of one file.
+def open_weights(source: Path) -> Tensors:
+    """All tensors of a folder, or of one file, deferred (:mod:`moshi_zoo.zoo.deferred`).
 
     Raises:
         FileNotFoundError: if a file is missing, or it is not clear which one to take.
         ValueError: if a file is damaged, or the index does not fit the files.
     """
     if source.is_file():
-        return _load(source)
+        return open_tensors(source)
     if (source / WEIGHTS).is_file():
-        return _load(source / WEIGHTS)
+        return open_tensors(source / WEIGHTS)
     if (source / INDEX).is_file():
         return _read_shards(source / INDEX)
     found = sorted(source.glob("*.safetensors"))
+    if not found:
+        for file in sorted(source.iterdir()):
+            if file.is_file():
+                refuse_pickle(file)
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
         raise FileNotFoundError(f"{source} has neither {WEIGHTS} nor {INDEX} (safetensors files in it: {names})")
-    return _load(found[0])
+    return open_tensors(found[0])
 
 
 def _read_shards(index: Path) -> Tensors:
@@ -63,20 +65,13 @@ def _read_shards(index: Path) -> Tensors:
         shard = index.parent / name
         if not shard.is_file():
             raise FileNotFoundError(f"{shard} is missing, but {index.name} says that weights are in it")
-        loaded = _load(shard)
+        loaded = open_tensors(shard)
         promised = {tensor for tensor, file in weight_map.items() if file == name}
         if wrong := sorted(promised ^ loaded.keys()):
             where = index.name if wrong[0] in promised else name
             raise ValueError(f"{shard} and {index.name} disagree: only {where} has the tensor {wrong[0]}")
         tensors |= loaded
     return tensors
-
-
-def _load(file: Path) -> Tensors:
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is no readable safetensors file ({error})") from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:

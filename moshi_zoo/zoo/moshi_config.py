@@ -5,6 +5,7 @@ from typing import Any
 
 from moshi_zoo.modules.gating import gated_width
 from moshi_zoo.registry import Spec
+from moshi_zoo.zoo.config_values import positive, whole_number
 
 # What a size may be: more than any model has, and little enough that a hostile file cannot make us lay out the world.
 _MOST: dict[str, int] = {
@@ -70,6 +71,7 @@ def kyutai_config(spec: Spec) -> dict[str, Any]:
         (size, "layer_scale", None),
         (size, "norm_eps", 1e-8),
         (depth, "norm_eps", 1e-8),
+        (depth, "parallel", False),
     ]:
         if owner[key] != needed:
             raise ValueError(f"this model's {key} is {owner[key]!r}; Kyutai's Moshi only knows {needed!r}")
@@ -120,7 +122,7 @@ def spec_from_kyutai(config: Mapping[str, Any]) -> Spec:
     delays = _numbers(config, "delays")
     own, user = _speakers(sizes["n_q"], sizes["dep_q"], delays)
     kv_repeat = _whole(config, "kv_repeat", default=1)
-    scale = _positive(config, "hidden_scale", 4)
+    scale = positive(config, "hidden_scale", 4)
     plain = int(scale * sizes["dim"])
     plain_depth = _whole(config, "depformer_dim_feedforward", default=int(scale * sizes["depformer_dim"]))
     rank = config.get("depformer_low_rank_embeddings")
@@ -135,7 +137,7 @@ def spec_from_kyutai(config: Mapping[str, Any]) -> Spec:
                 "num_kv_heads": None if kv_repeat == 1 else sizes["num_heads"] // kv_repeat,
                 "hidden_dim": _gated(sizes["dim"], plain),
                 "context": sizes["context"],
-                "max_period": _positive(config, "max_period", 10_000.0),
+                "max_period": positive(config, "max_period", 10_000.0),
                 "layer_scale": None,
                 "norm": "rms",
                 "norm_eps": 1e-8,
@@ -190,11 +192,8 @@ def _scale(dim: int, hidden_dim: int) -> float:
     return exact if int(exact * dim) == plain else (plain + 0.5) / dim
 
 
-def _whole(config: Mapping[str, Any], key: str, *, default: int | None = None, least: int = 1) -> Any:
-    value = config.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST[key]:
-        raise ValueError(f"config.json says {key} {value!r}; it must be a whole number from {least} to {_MOST[key]}")
-    return value
+def _whole(config: Mapping[str, Any], key: str, *, default: int | None = None, least: int = 1) -> int:
+    return whole_number(config, key, _MOST[key], default=default, least=least)
 
 
 def _numbers(config: Mapping[str, Any], key: str) -> list[int]:
@@ -202,10 +201,3 @@ def _numbers(config: Mapping[str, Any], key: str) -> list[int]:
     if not isinstance(value, list) or len(value) > 1024 or not all(type(x) is int and 0 <= x <= 10_000 for x in value):
         raise ValueError(f"config.json says {key} {value!r}; it must be a list of whole numbers from 0 to 10000")
     return value
-
-
-def _positive(config: Mapping[str, Any], key: str, default: float) -> float:
-    value = config.get(key, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
-        raise ValueError(f"config.json says {key} {value!r}; it must be a positive number")
-    return float(value)

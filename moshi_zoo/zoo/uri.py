@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moshi_zoo import registry
+from moshi_zoo.zoo import catalogue
 from moshi_zoo.zoo.config import ZooConfig, read_config
 from moshi_zoo.zoo.folder import is_zoo_folder
 
@@ -32,16 +33,20 @@ def resolve(name: str | Path) -> Path:
     """The zoo folder behind a name.
 
     Args:
-        name: a zoo folder; a run's folder; the name of a folder in ``checkpoints/`` or of a run in ``runs/``.
+        name: a zoo folder; a run's folder; the name of a folder in ``checkpoints/`` or of a run in ``runs/``; that of a
+            model that ships with the repository; or ``hf://owner/name[@revision]``, downloaded unless it is here.
 
     Raises:
         ValueError: if there is none, with the nearest names.
     """
     text = str(name)
+    if text.startswith("hf://"):
+        from moshi_zoo.zoo import download  # here, for it needs this module
+
+        return download.on_demand(text)
     if "://" in text:
-        scheme = text.partition("://")[0]
         raise ValueError(
-            f"{scheme}:// is not in this version yet: download the files, then `python -m moshi_zoo import`"
+            f"{text.partition('://')[0]}:// is no place for models; what is: a name, a folder, hf://owner/name"
         )
     path = Path(name)
     candidates = [path] if path.exists() else [CHECKPOINTS / path, RUNS / path]
@@ -50,6 +55,8 @@ def resolve(name: str | Path) -> Path:
         raise ValueError(f"{text!r} is both {found[0]} and {found[1]}; name the folder")
     if found:
         return found[0]
+    if (shipped := catalogue.shipped_folder(text)) and is_zoo_folder(shipped):
+        return shipped
     raise ValueError(_why_not(text, path))
 
 
@@ -60,10 +67,11 @@ def entries() -> Iterator[Entry]:
             folder = config.parent
             if is_zoo_folder(folder):
                 home = folder.parent if root == RUNS and folder.name == "zoo" else folder
-                yield _entry(home.as_posix(), folder)
+                yield entry(home.as_posix(), folder)
 
 
-def _entry(name: str, folder: Path) -> Entry:
+def entry(name: str, folder: Path) -> Entry:
+    """What a zoo folder holds, to be called by a name."""
     try:
         return Entry(name, folder, read_config(folder))
     except ValueError as error:
@@ -81,6 +89,10 @@ def _why_not(text: str, path: Path) -> str:
         return f"the run {run} has no zoo folder yet: it is written after the first validation and at the end"
     if path.is_dir():
         return f"{text} is no zoo folder: config.yaml and model.safetensors are not both there"
+    if (known := catalogue.catalogue().get(text)) is not None:
+        if known.ships:
+            return f"{text} ships with the repository, and is not in this installation: clone it, and start from there"
+        return f"{text} is not here yet: `python -m moshi_zoo download {text}` fetches it ({known.size / 1e9:.1f} GB)"
     if text in registry.names():
         return (
             f"{text!r} is a preset: sizes without weights. Train it (`python -m moshi_zoo fit --config recipes/...`), "

@@ -7,6 +7,7 @@ import yaml
 
 import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo.__main__ import main
+from tests.hub_fixtures import hub, write_catalogue  # noqa: F401 - fixtures
 
 RECIPE = {
     "run_name": "toy",

@@ -43,9 +43,9 @@ def test_phonemes_fill_their_words_in_order(spoken):
 
 def test_what_cannot_be_aligned_is_said_and_the_others_go_on(spoken):
     path = spoken[0]
-    texts = ["Seven xqzzt boats", None, "?!", TEXT]
+    texts = ["Seven 東京 boats", None, "?!", TEXT]
     results = list(aligned(Recording(path, text=text) for text in texts))
-    for result, message in zip(results, ["dictionary: xqzzt", "text is not known", "no words"], strict=False):
+    for result, message in zip(results, ["dictionary: 東京", "text is not known", "no words"], strict=False):
         assert isinstance(result, ValueError)
         assert message in str(result)
         assert str(path) in str(result)
@@ -58,3 +58,20 @@ def test_noise_is_not_speech(tmp_path):
     audio.save(path, 0.1 * torch.randn(1, 800), 16000)
     with pytest.raises(ValueError, match="does not sound like"):
         Aligner().align(path, TEXT)
+
+
+def test_words_that_no_dictionary_has_are_said_as_they_are_spelled(tmp_path):
+    text = "Seven blorgish sailing-boats were waiting."
+    utterance = synthesize(text, Voice("en-us", "m3"))
+    audio.save(tmp_path / "a.wav", utterance.wav[None], utterance.sample_rate)
+    words = [word for word, _, _ in Aligner().align(tmp_path / "a.wav", text).words]
+    assert words == ["seven", "blorgish", "sailing", "boats", "were", "waiting"]
+
+
+def test_an_odd_voice_is_aligned_word_by_word(tmp_path):
+    text = "The king dreamed of the rare tooth. The code is three one seven zero six."
+    utterance = synthesize(text, Voice("en-us", "Andy", rate=160))
+    audio.save(tmp_path / "a.wav", utterance.wav[None], utterance.sample_rate)
+    words = Aligner().align(tmp_path / "a.wav", text).words
+    assert [word for word, _, _ in words] == [spoken_form(word) for word in text.split()]
+    assert words[1][1] == pytest.approx(utterance.words[1].start_s, abs=0.12)

@@ -100,6 +100,18 @@ class TestModes:
         assert (window[0, 1:5] == -1).all()  # nothing can be known yet
         assert tokenizer.decode([t for t in window[0, 5:].tolist() if t != tokenizer.pad]) == " moshi"
 
+    def test_what_the_user_says_comes_as_late_as_is_asked_for(self, tokenizer, place):
+        assert rows_of(tokenizer).heard(place, 0, 20, "duplex") is None
+        rows = rows_of(tokenizer, heard_delay_s=0.16)
+        assert rows.heard(place, 0, 20, "tts").tolist() == [-1] * 20
+        for mode in ("duplex", "asr"):
+            heard = rows.heard(place, 2, 40, mode)
+            expected = rows.text_row(place, text_delay_s=-0.16, mode="asr").tokens[2:]
+            assert heard[: len(expected)].tolist() == expected.tolist()
+            assert (heard[len(expected) :] == -1).all()
+            spoken = [t for t in heard.tolist() if t not in (tokenizer.pad, tokenizer.epad, -1)]
+            assert tokenizer.decode(spoken) == " moshi"
+
     def test_reading_aloud_has_the_text_ahead_and_no_user(self, tokenizer, place):
         window = rows_of(tokenizer).window(place, 0, 40, text_delay_s=0.2, mode="tts")
         assert torch.equal(window[1:5], place.store.codes(0)[0])
@@ -216,6 +228,12 @@ class TestData:
         }
         assert module.codec == CODEC
         assert module.tokenizer.vocab_size <= 300
+
+    def test_a_batch_has_what_the_user_says_if_it_is_asked_for(self, data):
+        batch = next(iter(data(heard_delay_s=0.4).train_dataloader()))
+        assert batch["heard"].shape == (2, 24)
+        with pytest.raises(ValueError, match=r"heard_delay_s is -0\.1"):
+            data(heard_delay_s=-0.1)
 
     def test_some_dialogues_are_held_out_where_none_are_marked(self, data):
         module = data(validation_share=0.3)

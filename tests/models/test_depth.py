@@ -11,7 +11,11 @@ SIZES = {
     "shared": {"schedule": [0, 1, 2, 2, 1]},
     "low rank": {"embedding_rank": 4},
     "one for all": {"schedule": [0] * 5, "embedding_rank": 4},
+    "parallel": {"parallel": True},
 }
+
+
+CHAINED = [name for name in SIZES if name != "parallel"]
 
 
 def build(**changes):
@@ -56,6 +60,7 @@ def test_fewer_codes_are_the_first_ones(depth):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("depth", CHAINED, indirect=True)
 def test_a_step_sees_earlier_codes_of_its_own_frame_only(depth):
     context, tokens = frames(4)
     before = depth(context, tokens)
@@ -75,6 +80,14 @@ def test_nothing_goes_in_where_nothing_is(depth):
     with torch.no_grad():
         depth.embedding.weight.view(4, 13, -1)[1] += 1  # the row of that code
     assert torch.equal(depth(context, tokens), found)
+
+
+@torch.no_grad()
+def test_parallel_heads_know_nothing_of_each_other():
+    depth = build(parallel=True)
+    (context, tokens), (_, others) = frames(4), frames(4)
+    assert torch.equal(depth(context, tokens), depth(context, others))
+    assert not torch.equal(depth(context, tokens), depth(context.flip(0), tokens))
 
 
 def test_sizes_that_cannot_be_are_refused():

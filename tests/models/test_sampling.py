@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moshi_zoo.models.sampling import Sampler, uniform_rows
+from moshi_zoo.models.sampling import RowSampler, Sampler, uniform_rows
 
 LOGITS = torch.tensor([0.5, 0.2, 0.0, 0.3]).clamp(min=1e-9).log()  # probabilities; token 2 never
 
@@ -77,3 +77,25 @@ def test_rows_depend_on_their_seed_alone():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Sampler(**options)
+
+
+@pytest.mark.parametrize("sampler", [Sampler(0.7, 5), Sampler(1.3), Sampler(), Sampler(0.5, 1000)])
+def test_rows_draw_what_their_sampler_would_draw_whatever_their_neighbours_do(sampler):
+    generator = torch.Generator().manual_seed(3)
+    logits, chance = torch.randn(64, 50, generator=generator), torch.rand(64, generator=generator)
+    rows = RowSampler(3)
+    rows.set(0, Sampler(2.0, 40))
+    rows.set(1, sampler)
+    batch = logits[:, None].expand(-1, 3, -1)
+    chances = torch.stack([chance.flip(0), chance, chance], dim=1)
+    drawn = [rows(one, lots)[1] for one, lots in zip(batch, chances, strict=True)]
+    sorted_too = Sampler(sampler.temperature, sampler.top_k or 50)  # rows begin with the likeliest token
+    assert torch.equal(torch.stack(drawn), sorted_too(logits, chance))
+    rows.set(0, Sampler())
+    again = [rows(one, lots)[1] for one, lots in zip(batch, chances, strict=True)]
+    assert drawn == again
+
+
+def test_rows_have_no_nucleus():
+    with pytest.raises(ValueError, match="top_p"):
+        RowSampler(1).set(0, Sampler(1.0, top_p=0.5))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from moshi_zoo import registry
-from moshi_zoo.zoo import mimi_format
+from moshi_zoo.zoo import mimi_config, mimi_format
 from moshi_zoo.zoo.convert import export_weights, import_weights
 
 pytestmark = pytest.mark.parity
@@ -55,7 +55,7 @@ def noise(num_frames, batch_size=1, seed=1):
 def kyutai_model(spec, tensors):
     loaders = pytest.importorskip("moshi.models.loaders", reason="PyPI moshi is not installed")
     complete = registry.to_portable(registry.complete(registry.from_portable(spec)))
-    config = mimi_format.kyutai_config(complete)
+    config = mimi_config.kyutai_config(complete)
     model = loaders.get_mimi(None, config, num_codebooks=config["quantizer"]["n_q"])
     model.load_state_dict(mimi_format.to_kyutai(tensors), strict=True)
     return model.eval()

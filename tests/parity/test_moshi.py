@@ -12,7 +12,7 @@ from moshi_zoo import registry
 from moshi_zoo.models.conversation import GREEDY
 from moshi_zoo.zoo import moshi_config, moshi_format
 from moshi_zoo.zoo.convert import export_weights, import_weights
-from moshi_zoo.zoo.rotary_rows import to_halves
+from moshi_zoo.zoo.exports import Codec
 
 pytestmark = pytest.mark.parity
 
@@ -51,9 +51,14 @@ SPECS = {
         delays=[0, 0, 2, 3, 1, 1, 2],
         num_extra_heads=2,
     ),
+    # what transformers knows, too
+    "plain": spec(transformer={"num_heads": 4, "num_kv_heads": 2}),
     "plays the user": spec(user_heads=True),
     "single": spec(num_user_codebooks=0, delays=[2, 0, 2, 2]),
 }
+
+
+CODEC = registry.to_portable(registry.complete(registry.preset("mimi-tiny")))
 
 
 @pytest.fixture(params=SPECS)
@@ -222,10 +227,15 @@ def test_their_names_in_memory_are_read(pair):
 
 
 @torch.no_grad()
-def test_logits_equal_transformers():
+def test_what_is_exported_for_transformers_gives_the_same_logits_and_the_same_sound(tmp_path):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    ours, length = random_moshi(SPECS["moshi"]), 11
-    theirs = hugging_face_moshi(transformers, moshi_format.to_kyutai(ours.state_dict(), SPECS["moshi"]))
+    ours, codec, length = random_moshi(SPECS["plain"]), random_codec(), 11
+    export_weights(SPECS["plain"], ours.state_dict(), "hf", tmp_path, codec=Codec(CODEC, codec.state_dict()))
+    theirs, report = transformers.MoshiForConditionalGeneration.from_pretrained(
+        tmp_path, attn_implementation="sdpa", output_loading_info=True
+    )
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    theirs.eval()
     codes = random_codes(ours, length).clamp(min=0)
     tokens = ours.delays.delay(codes)
     inputs, said = tokens[..., :-1], tokens[..., 1:]
@@ -233,68 +243,23 @@ def test_logits_equal_transformers():
     embedded = embedded + sum(table(inputs[:, 1 + row]) for row, table in enumerate(theirs.embed_tokens))
     hidden = theirs.decoder.model(inputs_embeds=embedded).last_hidden_state
     found = ours.hidden(codes)
-    torch.testing.assert_close(found.text, hidden, atol=1e-4, rtol=0)
     torch.testing.assert_close(ours.temporal.output(found.text), theirs.decoder.lm_head(hidden), atol=1e-4, rtol=0)
     depth_inputs = said[:, :3].transpose(1, 2).flatten(0, 1)  # [B T, text and all codes but the last]
     logits = theirs.depth_decoder(input_ids=depth_inputs, last_hidden_state=hidden.flatten(0, 1)[:, None]).logits
     torch.testing.assert_close(
         ours.depth.output(ours.depth(found.context, found.tokens[:-1])), logits.transpose(0, 1), atol=1e-4, rtol=0
     )
+    sound = theirs.audio_encoder.decode(codes[:, 1:4]).audio_values
+    torch.testing.assert_close(codec.decode(codes[:, 1:4]), sound, atol=1e-4, rtol=0)
 
 
-def hugging_face_moshi(transformers, kyutai):
-    """``MoshiForConditionalGeneration`` with the weights of a model in Kyutai's layout."""
-    codec = {"model_type": "mimi", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    codec |= {"num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 16, "codebook_size": 32, "codebook_dim": 8}
-    codec |= {"vector_quantization_hidden_dimension": 8, "num_filters": 4, "num_quantizers": 3, "upsample_groups": 16}
-    codec |= {"upsampling_ratios": [2, 2], "frame_rate": 12.5, "sampling_rate": 100}
-    depth = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 88, "sliding_window": 8}
-    depth |= {"max_position_embeddings": 4, "num_codebooks": 3, "rms_norm_eps": 1e-8, "audio_vocab_size": 32}
-    config = transformers.MoshiConfig(
-        **{"vocab_size": 48, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 176},
-        **{"sliding_window": 12, "max_position_embeddings": 64, "audio_vocab_size": 32, "num_codebooks": 3},
-        rms_norm_eps=1e-8,
-        audio_encoder_config=codec,
-        depth_decoder_config=depth,
-    )
-    config._attn_implementation = "sdpa"
-    model = transformers.MoshiForConditionalGeneration(config).eval()
-    names = {"text_emb": "decoder.model.embed_tokens", "text_linear": "decoder.lm_head"}
-    tensors = {f"{theirs}.weight": kyutai[f"{name}.weight"] for name, theirs in names.items()}
-    tensors["decoder.model.norm.weight"] = kyutai["out_norm.alpha"].flatten()
-    tensors |= {f"embed_tokens.{row}.weight": kyutai[f"emb.{row}.weight"] for row in range(6)}
-    for name, tensor in stacked_layers(kyutai, "transformer", num_steps=1).items():
-        rows = to_halves(tensor[0], 2) if "q_proj" in name or "k_proj" in name else tensor[0]
-        tensors[f"decoder.model.{name}"] = rows
-    tensors |= {
-        f"depth_decoder.{name}": tensor[0] if "norm" in name else tensor
-        for name, tensor in stacked_layers(kyutai, "depformer", num_steps=3).items()
-    }
-    tensors["depth_decoder.text_embed_tokens.weight"] = kyutai["depformer_text_emb.weight"]
-    for row in range(2):
-        tensors[f"depth_decoder.embed_tokens.{row}.weight"] = kyutai[f"depformer_emb.{row}.weight"]
-    for name, theirs in (("depformer_in", "input_projections"), ("linears", "lm_heads")):
-        tensors[f"depth_decoder.{theirs}.weight"] = torch.stack([kyutai[f"{name}.{k}.weight"] for k in range(3)])
-    report = model.load_state_dict(tensors, strict=False)
-    assert not report.unexpected_keys
-    assert all(key.startswith("audio_encoder.") for key in report.missing_keys), report.missing_keys
-    return model
-
-
-def stacked_layers(kyutai, stack, *, num_steps):
-    """The layers' tensors with Hugging Face's names, [steps, ...]."""
-    tensors = {}
-    for layer in range(2):
-        ours, theirs = f"{stack}.layers.{layer}", f"layers.{layer}"
-        rows = kyutai[f"{ours}.self_attn.in_proj_weight"].unflatten(0, (num_steps, 3, -1))
-        for index, part in enumerate("qkv"):
-            tensors[f"{theirs}.self_attn.{part}_proj.linear.weight"] = rows[:, index]
-        out = kyutai[f"{ours}.self_attn.out_proj.weight"].unflatten(0, (num_steps, -1))
-        tensors[f"{theirs}.self_attn.o_proj.linear.weight"] = out
-        for side, fc in (("in", "fc1"), ("out", "fc2")):
-            steps = [f"{ours}.gating.{k}.linear_{side}.weight" for k in range(num_steps)]
-            steps = [name if name in kyutai else f"{ours}.gating.linear_{side}.weight" for name in steps]
-            tensors[f"{theirs}.mlp.{fc}.weight"] = torch.stack([kyutai[name] for name in steps])
-        for norm, name in (("norm1", "input_layernorm"), ("norm2", "post_attention_layernorm")):
-            tensors[f"{theirs}.{name}.weight"] = kyutai[f"{ours}.{norm}.alpha"].flatten()[None]
-    return tensors
+def random_codec():
+    """A codec whose entries differ; fresh ones may all be zero."""
+    torch.manual_seed(0)
+    codec = registry.build("mimi-tiny").eval()
+    for name, buffer in codec.named_buffers():
+        if name.endswith("embedding_sum"):
+            buffer.normal_()
+        elif name.endswith(("cluster_usage", "initialized")):
+            buffer.fill_(1)
+    return codec

@@ -124,6 +124,6 @@ def test_an_adapter_of_another_model_is_refused(saved):
 def test_tensors_of_another_size_are_refused(saved):
     _, voice, net = saved
     spec = adapters.adapter_spec(SPEC, LoraSize(temporal=2, depth=4))
-    with pytest.raises(ValueError, match=r"depth\.in_proj\.down has shape \[4, 3, 64\] instead of \[4, 4, 64\]"):
+    with pytest.raises(ValueError, match=r"depth\.in_proj\.down has shape \[4, 3, 64\], its config says \[4, 4, 64\]"):
         folder.save(voice, spec, adapter_state_dict(net), stage="test")
     assert torch.equal(logits(moshi_zoo.load("base", adapter="voice")), logits(net))  # the old one is still there

@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_are_listed(saved):
     del tensors["seen"]
     save_file(tensors, path / "model.safetensors")
     with pytest.raises(
-        ValueError, match=r"extra is unknown.*linear.weight has shape \[4, 8\] instead of \[8, 8\].*seen is"
+        ValueError, match=r"extra is unknown.*linear.weight has shape \[4, 8\], its config says \[8, 8\].*seen is"
     ):
         folder.load(path)
 
@@ -125,7 +125,7 @@ def test_damaged_weights_are_noticed(saved):
     with pytest.raises(ValueError, match="sha256"):
         folder.verify(path)
     (path / "model.safetensors").write_bytes(content[:-4])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="cut off in"):
         folder.load(path)
     (path / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"no model\.safetensors"):

@@ -47,7 +47,8 @@ def test_a_model_is_found_by_name_run_or_folder(name, path):
         ("elsewhere", "is no zoo folder"),
         ("elsewhere/model/model.safetensors", "import"),
         ("toy-tiny", "is a preset"),
-        ("hf://kyutai/mimi", "hf:// is not in this version yet"),
+        ("ftp://kyutai/mimi", "ftp:// is no place for models"),
+        ("moshiko", r"moshiko is not here yet: `python -m moshi_zoo download moshiko` fetches it \(15.4 GB\)"),
     ],
 )
 def test_what_is_no_model_is_refused_with_the_reason(name, message):

@@ -1,0 +1,65 @@
+"""The codec's side of a batch of conversations: frames of sound to codes and back, each row with streams of its own."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moshi_zoo.models.mimi import Mimi
+from moshi_zoo.models.moshi import Moshi
+from moshi_zoo.modules.columns import store_by_columns
+from moshi_zoo.runtime.pair import check_pair
+from moshi_zoo.runtime.rows import chosen
+
+
+class Voices:
+    """Streams of users and of Moshi, both directions.
+
+    Args:
+        moshi: speaks in the codec's codes.
+        codec: the codec. On a CPU its weights change places in memory.
+        batch_size: conversations B.
+    """
+
+    def __init__(self, moshi: Moshi, codec: Mimi, batch_size: int):
+        check_pair(moshi, codec)
+        store_by_columns(codec)
+        self._codec, self._num_codebooks = codec, moshi.num_user_codebooks
+        self._device = moshi.initial_text.device
+        with torch.inference_mode():
+            self._state = codec.init_state(batch_size, max_frames=1)
+            self._hearing, self._speaking = (
+                torch.zeros(batch_size, dtype=torch.bool, device=self._device) for _ in range(2)
+            )
+        self._state.encoder.set_active(self._hearing)
+        self._state.decoder.set_active(self._speaking)
+        self._heard = torch.zeros(batch_size, 1, codec.frame_size)  # on the CPU, where sound comes from
+        self._wav = self._heard.to(self._device, copy=True)
+
+    def reset(self, row: int) -> None:
+        """Begin both streams of a row anew."""
+        self._state.reset(torch.arange(len(self._heard), device=self._device) == row)
+
+    def hear(self, heard: Mapping[int, NDArray[np.float32]]) -> None:
+        """Take in a frame of some users."""
+        for row, frame in heard.items():
+            self._heard[row, 0] = torch.from_numpy(frame)
+        self._wav.copy_(self._heard)
+        self._hearing.copy_(chosen(heard, len(self._heard)))
+
+    def encode(self, given: Tensor) -> Tensor:
+        """Codes of what has just been heard, int64 [B, user codebooks, 1]; those given, where nothing was."""
+        if not self._num_codebooks:
+            return given
+        codes = self._codec.encode(self._wav, self._num_codebooks, state=self._state.encoder)
+        return torch.where(self._hearing[:, None, None], codes, given)
+
+    def admit(self, rows: Collection[int]) -> None:
+        """Let these rows speak in the next frame, and no others."""
+        self._speaking.copy_(chosen(rows, len(self._heard)))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Sound [B, frame_size] of a frame int64 [B, K, 1]; that of rows that do not speak means nothing."""
+        return self._codec.decode(codes.clamp(min=0), state=self._state.decoder)[:, 0]

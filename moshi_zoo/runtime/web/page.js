@@ -1,0 +1,161 @@
+import { Conversation } from "./conversation.js";
+import { RATE } from "./duplex.js";
+import { Problem, requireSecureContext } from "./problem.js";
+import { clock } from "./recording.js";
+import { lookAtServer } from "./server.js";
+import { Waveform } from "./waveform.js";
+
+const LOOK_AGAIN_MS = 3000;
+const INTERACTIVE = "a, button, input, select, summary, textarea";
+
+const element = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
+const you = new Waveform(element.you, RATE);
+const moshi = new Waveform(element.moshi, RATE);
+let conversation = null;
+
+element.talk.addEventListener("click", toggle);
+document.addEventListener("keydown", (event) => {
+  if (event.key !== " " || event.repeat || event.target.closest(INTERACTIVE)) return;
+  event.preventDefault(); // or the page scrolls
+  toggle();
+});
+for (const output of document.querySelectorAll("output")) {
+  const range = element[output.htmlFor.value];
+  const show = () => (output.value = Number(range.value).toFixed(2));
+  range.addEventListener("input", show);
+  show();
+}
+element.settings.addEventListener("submit", (event) => event.preventDefault());
+addEventListener("resize", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+draw();
+try {
+  requireSecureContext(); // better said at once than after a click
+} catch (problem) {
+  showProblem(problem);
+}
+lookAfterServer();
+
+function toggle() {
+  if (conversation) conversation.stop();
+  else if (element.settings.reportValidity()) talk();
+}
+
+function talk() {
+  element.problem.textContent = "";
+  element["talk-label"].textContent = "Stop";
+  element.talk.dataset.talking = "";
+  element.monologue.replaceChildren();
+  element.keep.hidden = true;
+  you.clear();
+  moshi.clear();
+  conversation = new Conversation(settings(), { onstage, onframe, ontext, onend });
+  conversation.start();
+  requestAnimationFrame(animate);
+}
+
+function settings() {
+  const { clean, seed, ...query } = Object.fromEntries(new FormData(element.settings));
+  query.text_seed = query.audio_seed = seed || Math.floor(Math.random() * 2 ** 31);
+  return { clean: clean !== undefined, query };
+}
+
+function onstage(words) {
+  element.stage.textContent = words;
+}
+
+function onframe({ said, heard, latency, buffered, missed }) {
+  you.push(said);
+  element.talk.style.setProperty("--level", moshi.push(heard).toFixed(2));
+  element.clock.textContent = clock(conversation.recording.seconds);
+  if (latency !== null) {
+    element.latency.textContent = `${Math.round(latency)} ms`;
+    element["latency-meter"].value = latency;
+  }
+  element.buffered.textContent = `${Math.round(1000 * buffered)} ms`;
+  element.missed.textContent = `${missed.toFixed(2)} s`;
+}
+
+let shown = null; // the phrase that grows: {phrase, text, announced}; announced in letters
+
+function ontext(phrase) {
+  if (shown?.phrase !== phrase) {
+    announce();
+    const line = document.createElement("p");
+    const time = document.createElement("time");
+    const text = document.createElement("span");
+    time.textContent = clock(phrase.start);
+    line.append(time, text);
+    element.monologue.append(line);
+    shown = { phrase, text, announced: 0 };
+  }
+  shown.text.textContent = phrase.text.trimStart();
+  element.monologue.scrollTop = element.monologue.scrollHeight;
+  if (/[.?!]$/.test(phrase.text)) announce();
+}
+
+/** Reads whole sentences to a screen reader: pieces of words would be noise. */
+function announce() {
+  if (!shown || shown.announced === shown.phrase.text.length) return;
+  const { text } = shown.phrase;
+  element.announcer.textContent = text.slice(shown.announced);
+  shown.announced = text.length;
+}
+
+function onend(problem) {
+  announce();
+  const { recording } = conversation;
+  conversation = shown = null;
+  element["talk-label"].textContent = "Talk";
+  delete element.talk.dataset.talking;
+  element.talk.style.setProperty("--level", 0);
+  element.clock.textContent = "";
+  element.stage.textContent = recording.seconds ? `Stopped after ${clock(recording.seconds)}.` : "";
+  if (problem) showProblem(problem);
+  if (recording.seconds) keep(recording);
+  lookAfterServer.next = setTimeout(lookAfterServer, 1000); // not at once: it may still count this conversation
+}
+
+function showProblem(problem) {
+  const expected = problem instanceof Problem;
+  element.problem.textContent = expected ? problem.message : `Something is wrong with this page: ${problem.message}`;
+}
+
+function keep(recording) {
+  const files = { "keep-sound": recording.toWav(), "keep-text": new Blob([recording.toText()], { type: "text/plain" }) };
+  for (const [id, file] of Object.entries(files)) {
+    URL.revokeObjectURL(element[id].href);
+    element[id].href = URL.createObjectURL(file);
+  }
+  element["keep-text"].hidden = !recording.phrases.length;
+  element.keep.hidden = false;
+}
+
+/** Says how the server is, again and again while nobody talks. */
+async function lookAfterServer() {
+  clearTimeout(lookAfterServer.next);
+  try {
+    const { model, voices } = await lookAtServer();
+    showServer("ready", [model, ...voices].join(" · "));
+  } catch (problem) {
+    showServer("trouble", problem.message);
+  }
+  if (!conversation) lookAfterServer.next = setTimeout(lookAfterServer, LOOK_AGAIN_MS);
+}
+
+function showServer(state, words) {
+  if (element.server.textContent === words) return; // or a screen reader says it again
+  element.server.textContent = words;
+  element.server.dataset.state = state;
+}
+
+function animate(now) {
+  you.animate(now);
+  moshi.animate(now);
+  if (conversation) requestAnimationFrame(animate);
+}
+
+function draw() {
+  you.draw();
+  moshi.draw();
+}

@@ -1,0 +1,67 @@
+"""A Moshi finds the codec that it was trained with."""
+
+import shutil
+
+import pytest
+
+from moshi_zoo import registry
+from moshi_zoo.runtime.conversations import load_conversations
+from moshi_zoo.runtime.pair import check_pair, find_codec, load_pair
+from moshi_zoo.zoo import folder
+from tests.runtime.pairs import pair, save_pair
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The folder in which the pair is, and we are."""
+    save_pair(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_codec_is_the_one_in_the_lineage(here):
+    assert find_codec("moshi").samefile(here / "mimi")
+    talk = load_conversations("moshi", max_sessions=2)
+    assert (talk.sample_rate, talk.frame_size, talk.frame_rate, talk.free) == (24_000, 1920, 12.5, 2)
+
+
+def test_the_codec_is_found_beside_its_moshi_from_anywhere(here, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert find_codec(str(here / "moshi")).samefile(here / "mimi")
+
+
+def test_a_codec_that_is_gone_or_another_by_now_is_missed_by_name(here):
+    shutil.rmtree(here / "mimi")
+    with pytest.raises(ValueError, match=r"codec of moshi is not here.*mimi \([0-9a-f]{12}….*--codec"):
+        load_pair("moshi")
+    other = registry.build("mimi-tiny")
+    folder.save(here / "mimi", registry.to_portable(registry.preset("mimi-tiny")), other.state_dict(), stage="test")
+    with pytest.raises(ValueError, match="codec of moshi is not here"):
+        load_pair("moshi")
+    assert load_pair("moshi", codec="mimi").codec.num_codebooks == 4
+
+
+def test_what_is_no_moshi_or_no_codec_is_named(here):
+    with pytest.raises(ValueError, match="mimi is a mimi, with which nobody can talk"):
+        load_pair("mimi")
+    with pytest.raises(ValueError, match="--codec: moshi is a moshi, which is no codec"):
+        load_pair("moshi", codec="moshi")
+    (here / "moshi" / "tokenizer.model").unlink()
+    with pytest.raises(ValueError, match=r"no tokenizer\.model"):
+        load_pair("moshi")
+
+
+def test_codecs_with_other_codes_are_refused():
+    made = pair()
+    with pytest.raises(ValueError, match=r"codes of 16 values, those of this codec have 32.*--codec"):
+        check_pair(registry.build("moshi-tiny", codebook_size=16), made.codec)
+    wide = registry.build(
+        "moshi-tiny",
+        num_own_codebooks=5,
+        delays=[0] * 10,
+        user_heads=False,
+        num_extra_heads=0,
+        depth={"dim": 16, "num_layers": 1, "num_heads": 2, "hidden_dim": 16},
+    )
+    with pytest.raises(ValueError, match="5 codes a frame, this codec has only 4"):
+        check_pair(wide, made.codec)
