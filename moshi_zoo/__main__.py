@@ -44,7 +44,7 @@ VERBS = {
     "transcribe": Verb("moshi_zoo.cli.transcribe:transcribe", "write down what is said, as it is heard", "Use"),
     "speak": Verb("moshi_zoo.cli.speak:speak", "read a text or a script aloud", "Use"),
     "serve": Verb("moshi_zoo.cli.serve:serve", "talk to a model in real time, from the browser, many at once", "Use"),
-    "evaluate": Verb("moshi_zoo.cli.evaluate:SUITES", "measure a codec on recordings, a language model on text", "Use"),
+    "evaluate": Verb("moshi_zoo.cli.evaluate:SUITES", "measure a codec, a language model, or a Moshi", "Use"),
     "bench": Verb(
         "moshi_zoo.cli.bench:BENCHES", "measure speed and memory of a model, or of a server under load", "Use"
     ),

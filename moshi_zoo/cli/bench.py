@@ -98,7 +98,45 @@ def moshi(
     _show("moshi", bench_moshi(size=size, device=device, seconds=seconds, rounds=rounds, tell=_tell), out)
 
 
-BENCHES: dict[str, Callable[..., None]] = {"mimi": mimi, "helium": helium, "moshi": moshi, "serve": serve}
+def runtime(
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    size: str = "",
+    sessions: list[int] | None = None,
+    rounds: int = 10,
+    out: Path | None = None,
+) -> None:
+    """Measure the steps of conversations in real time with random weights, side by side with PyPI moshi.
+
+    Args:
+        device: cpu (float32, and weights of eight and four bits) or cuda (bfloat16).
+        threads: of the CPU; all cores by default.
+        size: the preset to build, with the codec of its size; moshi-base by default, moshi-7b on a GPU.
+        sessions: how many conversations to have at once; by default 1 and 8, on a GPU 1, 16, 32 and 64.
+        rounds: measured rounds of 25 frames; medians are shown.
+        out: a JSON file to write the figures to.
+    """
+    from moshi_zoo.evaluation.bench_runtime import bench_runtime
+    from moshi_zoo.models.moshi import Moshi
+
+    on_gpu = device.startswith("cuda")
+    size = size or ("moshi-7b" if on_gpu else "moshi-base")
+    sessions = sessions or ([1, 16, 32, 64] if on_gpu else [1, 8])
+    _prepare(device, threads, rounds=rounds)
+    _check_size(size, Moshi)
+    if min(sessions) < 1:
+        raise ValueError(f"sessions ({sessions}) must be 1 or more each")
+    _show("runtime", bench_runtime(size=size, device=device, rounds=rounds, sessions=sessions, tell=_tell), out)
+
+
+BENCHES: dict[str, Callable[..., None]] = {
+    "mimi": mimi,
+    "helium": helium,
+    "moshi": moshi,
+    "runtime": runtime,
+    "serve": serve,
+}
 
 
 def _prepare(device: str, threads: int | None, *, rounds: int, seconds: float = 1.0) -> None:

@@ -1,10 +1,11 @@
 """``data align``: when each word and phoneme of recordings with known texts is said."""
 
+import itertools
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import Progress
@@ -16,8 +17,16 @@ _FIELDS = ("duration", "split", "speaker", "text", "words", "kind", "phonemes")
 _SHOWN = 5  # of those that could not be aligned
 
 
-def align(source: str, *, out: Path) -> None:
+def align(
+    source: str,
+    *,
+    out: Path,
+    transcriber: Literal["none", "faster-whisper"] = "none",
+    whisper_model: str | None = None,
+) -> None:
     """Find the times of words and phonemes in recordings whose texts are known (English; needs moshi_zoo[align]).
+
+    Recordings without a text can be transcribed by Whisper first, which times their words itself.
 
     Writes a manifest of all recordings of the source: --data.source takes it, recipes/with/phonemes.yaml learns from
     it, and `evaluate codec` compares its words and phonemes.
@@ -25,29 +34,42 @@ def align(source: str, *, out: Path) -> None:
     Args:
         source: a folder with a manifest.jsonl, or the manifest; recordings without a text stay as they are.
         out: the manifest to write; reasons of those that could not be aligned go to OUT.failed.jsonl.
+        transcriber: who writes down recordings without a text: nobody (none), or faster-whisper, which must be
+            installed.
+        whisper_model: name or folder of its model; a name may be downloaded. small, if not given.
     """
+    from moshi_zoo.data import whisper
     from moshi_zoo.data.align import aligned
     from moshi_zoo.data.manifest import find
 
     recordings = find(source)
     spoken = [recording for recording in recordings if recording.text]
-    if not spoken:
-        raise ValueError(f'{source}: no recording has a text; give a manifest.jsonl whose lines have "text"')
+    silent = [recording for recording in recordings if not recording.text] if transcriber != "none" else []
+    if not spoken and not silent:
+        raise ValueError(
+            f'{source}: no recording has a text; give a manifest.jsonl whose lines have "text", such as `data scan` '
+            "makes of .txt files, or --transcriber faster-whisper"
+        )
+    wanted = [*spoken, *silent]
     found: dict[Path, Recording] = {}
     failed: list[dict[str, str]] = []
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        results = progress.track(aligned(spoken), total=len(spoken), description="aligning")
-        for recording, result in zip(spoken, results, strict=True):
+        timed = itertools.chain(
+            aligned(spoken) if spoken else (),
+            whisper.transcribed(silent, whisper_model or whisper.MODEL) if silent else (),
+        )
+        results = progress.track(timed, total=len(wanted), description="aligning")
+        for recording, result in zip(wanted, results, strict=True):
             if isinstance(result, ValueError):
                 failed.append({"path": str(recording.path), "reason": str(result)})
             else:
                 found[recording.path] = result
     if not found:
-        raise ValueError(f"none of {len(spoken)} texts could be aligned; the first: {failed[0]['reason']}")
+        raise ValueError(f"none of {len(wanted)} texts could be aligned; the first: {failed[0]['reason']}")
     out.parent.mkdir(parents=True, exist_ok=True)
     _write(out, [_line(found.get(recording.path, recording), out.parent) for recording in recordings])
-    print(f"{out}: {len(recordings)} recordings, {len(found)} of {len(spoken)} texts aligned")
+    print(f"{out}: {len(recordings)} recordings, {len(found)} of {len(wanted)} texts aligned")
     if failed:
         report = out.with_name(out.name + ".failed.jsonl")
         _write(report, failed)

@@ -17,7 +17,7 @@ def evaluate_asr(
     data: list[str],
     split: Literal["train", "valid", "test", "all"] = "valid",
     limit: int | None = None,
-    text_delay: float = 0.4,
+    text_delay: float = 0.64,
     temperature: float = 0.0,
     batch_size: int = 32,
     out: Path | None = None,
@@ -33,7 +33,7 @@ def evaluate_asr(
         data: stores of coded dialogues, made with its codec.
         split: which of their dialogues.
         limit: the first so many of each store; all, if not given.
-        text_delay: how long after its sound it learnt to write a word, in seconds; 0.4 in the nano recipe.
+        text_delay: how long after its sound it learnt to write a word, in seconds; 0.64 in the nano recipe.
         temperature: of the text; 0 takes the likeliest.
         batch_size: streams at once.
         out: the folder to write; runs/evaluations/MODEL/asr, if not given.

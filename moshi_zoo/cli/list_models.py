@@ -20,8 +20,9 @@ class Row:
         parameters: how many; 0: not known.
         bytes: to download, or on disk.
         licence: of its weights.
-        here: whether it is, and whether its sums were compared: "yes", "verified", "unusable: …", or "no".
+        here: whether it is, and whether its sums were compared: "yes", "verified", "unusable", or "no".
         source: where it comes from.
+        problem: why it is unusable.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row:
     licence: str
     here: str
     source: str
+    problem: str = ""
 
 
 def list_models(text: str | None = None, *, verify: bool = False, json: bool = False) -> None:
@@ -58,9 +60,12 @@ def list_models(text: str | None = None, *, verify: bool = False, json: bool = F
     for row in rows:
         size = f"{row.bytes / 1e9:.1f} GB" if row.bytes >= 1e8 else f"{row.bytes / 1e6:.1f} MB"
         parameters = rounded(row.parameters) if row.parameters else ""
-        models.add_row(row.name, row.component, parameters, size, row.licence, escape(row.here), escape(row.source))
+        models.add_row(row.name, row.component, parameters, size, row.licence, row.here, escape(row.source))
     if rows:
         console.print(models)
+        for row in rows:
+            if row.problem:
+                console.print(f"[red]{escape(row.name)} is unusable:[/] {escape(row.problem)}", soft_wrap=True)
     else:
         console.print(f"No model has {text!r} in its name, kind or licence." if text else "No models.")
     _print_presets(console, wanted)
@@ -100,16 +105,16 @@ def _of_folder(entry: "Entry", verify: bool) -> Row:
 
     size = (entry.folder / folder.WEIGHTS).stat().st_size
     if entry.config is None:
-        return Row(entry.name, "", 0, size, "", f"unusable: {entry.problem}", "")
-    config, here = entry.config, "yes"
+        return Row(entry.name, "", 0, size, "", "unusable", "", entry.problem)
+    config, here, problem = entry.config, "yes", ""
     if verify:
         try:
             folder.verify(entry.folder)
             here = "verified"
         except ValueError as error:
-            here = f"unusable: {error}"
+            here, problem = "unusable", str(error)
     parameters = folder.num_parameters(config.spec)
-    return Row(entry.name, config.component, parameters, size, config.licence, here, config.stage)
+    return Row(entry.name, config.component, parameters, size, config.licence, here, config.stage, problem)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _LEAST_RATE = 16_000  # Hz: telephone calls would all sound alike
 _SECONDS = 8.0  # of a recording
-_MOST_LEARNT = 140  # recordings
+_MOST_LEARNT = 200  # recordings
 _FLOOR_SHARE = 0.2  # of the other speakers: they are not learnt from
 
 
@@ -37,7 +37,7 @@ def choose_recordings(target: str, others: Sequence[str] | None, sample_rate: in
 
     Args:
         target: folder or manifest; what is marked as train is left out.
-        others: manifests with speakers; None: synthetic ones.
+        others: manifests with speakers, or ``synthetic``; None: synthetic ones.
         sample_rate: to read them at, in Hz.
 
     Raises:
@@ -53,7 +53,8 @@ def choose_recordings(target: str, others: Sequence[str] | None, sample_rate: in
             f"{target} has {len(held_out)} recordings that are not marked as train: give two or more that the adapter "
             "has not learnt from"
         )
-    found = [recording for source in others or [str(synthetic.prepare())] for recording in find(source)]
+    sources = [synthetic.prepare() if source == "synthetic" else source for source in others or ["synthetic"]]
+    found = [recording for source in sources for recording in find(source)]
     paths, names = {recording.path for recording in own}, {recording.speaker for recording in own} - {None}
     by_speaker: dict[str, list[Recording]] = defaultdict(list)
     for recording in found:

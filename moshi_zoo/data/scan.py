@@ -106,12 +106,12 @@ def scan(recordings: Iterable[Recording], *, conversations: bool) -> Iterator[Sc
         digest = "".join(channel.digest for channel in sound.channels)
         if (before := seen.setdefault(digest, recording.path)) != recording.path:
             problems["duplicate"] = f"of {before.name}"
+        text, words = None, None
         try:
             text, words = transcript(recording)
+            problems |= _of_words(text, words, sound, conversations=conversations)
         except ValueError as error:
             problems["bad transcript"] = str(error).removeprefix(f"{sidecar(recording.path)} ")
-            text, words = None, None
-        problems |= _of_words(text, words, sound, conversations=conversations)
         known = Recording(
             path=recording.path,
             duration=sound.seconds,
@@ -155,7 +155,8 @@ def _of_sound(sound: Sound, *, conversations: bool) -> Iterator[tuple[Problem, s
         yield "too short", f"{sound.seconds:.2f} s"
     if voice.speech_s < _LEAST_SPEECH_S or voice.snr_db < 3:
         yield "no speech", f"{voice.speech_s:.1f} s of speech"
-    elif not conversations:
+        return
+    if not conversations:
         if sound.seconds > _LONGEST_S:
             yield "too long", f"{sound.seconds:.0f} s"
         if voice.speech_s < _LEAST_SPEECH_SHARE * sound.seconds:

@@ -19,6 +19,7 @@ _FULL, _RUN = 0.5, 3  # clipped: as many samples in a row at the peak, which is 
 _HEARD_DB = -75.0  # in the spectrum of speech, below its strongest band
 _CHUNK_S = 120.0  # what is looked at of a long recording for the figures of its spectrum and its channels
 _MOST_LAG_S = 0.5
+_QUIETER = 4.0  # in energy: what leaks is that much quieter than where it comes from
 _TINY = 1e-12
 
 
@@ -87,8 +88,8 @@ def listen(path: Path) -> Sound:
     if len(channels) < 2:
         return Sound(seconds, rate, channels)
     first, second = (channel[: round(_CHUNK_S * rate)] for channel in samples[:2])
-    leaks = [_leak(first, second, *channels[:2], rate), _leak(second, first, *channels[1::-1], rate)]
-    return Sound(seconds, rate, channels, _correlation(first, second), max(leaks))
+    leak = max(_leak(first, second, channels[0], rate), _leak(second, first, channels[1], rate))
+    return Sound(seconds, rate, channels, _correlation(first, second), leak)
 
 
 def speech_share(channel: ChannelSound, spans: list[tuple[float, float]]) -> float:
@@ -103,7 +104,7 @@ def _channel(wav: Samples, rate: int) -> ChannelSound:
     frames = wav[: max(len(wav) // size, 1) * size]
     frames = np.pad(frames, (0, -len(frames) % size)).reshape(-1, size)
     levels = 10 * np.log10(np.square(frames, dtype=np.float64).mean(1) + 10 ** (_FLOOR_DB / 10))  # [T]
-    floor, top = np.quantile(levels, [0.05, 0.95])
+    floor, top = np.quantile(levels, [0.02, 0.95])
     loud = levels > floor + max(0.4 * (top - floor), _LEAST_RISE_DB)
     speech = _bridged(loud, round(_PAUSE_S / _FRAME_S))
     return ChannelSound(
@@ -154,15 +155,16 @@ def _correlation(a: Samples, b: Samples) -> float:
     return float(abs(np.dot(a, b))) / scale if scale > _TINY else float(np.abs(a).max(initial=0) == np.abs(b).max())
 
 
-def _leak(source: Samples, other: Samples, speaks: ChannelSound, listens: ChannelSound, rate: int) -> float:
-    """How much of one channel's speech is found in the other, where that one's own speaker is silent."""
-    alone = speaks.speech & ~listens.speech
-    mask = np.repeat(alone, round(_FRAME_S * rate))[: len(source)]
-    mask = np.pad(mask, (0, len(source) - len(mask)))
-    a, b = source * mask, other * mask
+def _leak(source: Samples, other: Samples, speaks: ChannelSound, rate: int) -> float:
+    """How much of one channel's speech is found in the other, where the other is quieter."""
+    size = round(_FRAME_S * rate)
+    energies = [np.square(x[: len(x) // size * size].reshape(-1, size)).mean(1) for x in (source, other)]
+    alone = speaks.speech[: len(energies[0])] & (energies[0] > _QUIETER * energies[1])
+    mask = np.repeat(alone, size)
+    a, b = source[: len(mask)] * mask, other[: len(mask)] * mask
     scale = float(np.sqrt(np.dot(a, a) * np.dot(b, b)))
-    if mask.mean() < 0.01 or scale < _TINY:
+    if not alone.any() or scale < _TINY:
         return 0.0
-    size = 1 << (2 * len(a) - 1).bit_length()
-    products = np.fft.irfft(np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size)), size)
+    length = 1 << (2 * len(a) - 1).bit_length()
+    products = np.fft.irfft(np.fft.rfft(b, length) * np.conj(np.fft.rfft(a, length)), length)
     return float(np.abs(products[: round(_MOST_LAG_S * rate)]).max()) / scale

@@ -41,7 +41,7 @@ class AsrSettings:
         seed: of all draws.
     """
 
-    text_delay_s: float = 0.4
+    text_delay_s: float = 0.64
     temperature: float = 0.0
     batch_size: int = 32
     resamples: int = 1000

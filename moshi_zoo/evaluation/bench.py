@@ -70,11 +70,13 @@ class Timing:
     Args:
         median: half of the runs were faster.
         best: the fastest run.
+        late: 99 of 100 runs were faster.
         runs: how many.
     """
 
     median: float
     best: float
+    late: float
     runs: int
 
 
@@ -103,7 +105,11 @@ def time_side_by_side(
             wait()
             if turn >= warmup:
                 times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: Timing(statistics.median(t), min(t), runs) for name, t in times.items()}
+    return {name: Timing(statistics.median(t), min(t), _percentile(t, 0.99), runs) for name, t in times.items()}
+
+
+def _percentile(times: list[float], share: float) -> float:
+    return sorted(times)[min(int(share * len(times)), len(times) - 1)]
 
 
 def rows(what: str, values: Mapping[str, float], *, best: Callable[[Iterable[float]], float]) -> list[Row]:

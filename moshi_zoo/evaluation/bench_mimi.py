@@ -125,10 +125,10 @@ class TransformersCodec:
 
 def _codecs(names: list[str], device: str) -> dict[str, Any]:
     """The same random weights in all packages."""
-    ours = _ours(device)
+    ours = random_codec(PRESET, device)
     made: dict[str, Any] = {OURS: OurCodec(ours)}
     if "moshi" in names:
-        model = _moshi(device)
+        model = their_codec(device)
         model.load_state_dict(mimi_format.to_kyutai(ours.state_dict()))
         made["moshi"] = MoshiCodec(model)
     if "transformers" in names:
@@ -140,18 +140,19 @@ def _codecs(names: list[str], device: str) -> dict[str, Any]:
     return made
 
 
-def _ours(device: str) -> Mimi:
+def random_codec(preset: str, device: str) -> Mimi:
+    """Ours with random weights and codebooks, always the same."""
     torch.manual_seed(0)
-    model = registry.build(PRESET).eval()
+    model = registry.build(preset).eval()
     for codebook in model.quantizer.codebooks:
         codebook.embedding_sum.normal_()
         codebook.initialized.fill_(1)
     return model.to(device)
 
 
-def _moshi(device: str) -> Any:
+def their_codec(device: str) -> Any:
+    """That of the package, of the released size, with random weights."""
     loaders = importlib.import_module("moshi.models.loaders")
-
     return loaders.get_mimi(None, device=device, num_codebooks=NUM_CODEBOOKS)
 
 
@@ -163,8 +164,8 @@ def _transformers(device: str) -> Any:
 def _measure_memory(name: str, mode: str, device: str, seconds: float) -> float:
     """MiB over what the process holds after its imports; only meaningful in a process of its own."""
     make, codec_of = {
-        OURS: (_ours, OurCodec),
-        "moshi": (_moshi, MoshiCodec),
+        OURS: (lambda where: random_codec(PRESET, where), OurCodec),
+        "moshi": (their_codec, MoshiCodec),
         "transformers": (_transformers, TransformersCodec),
     }[name]
     if name in PEERS:

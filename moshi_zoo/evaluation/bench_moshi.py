@@ -66,11 +66,12 @@ def bench_moshi(*, size: str, device: str, seconds: float, rounds: int, tell: Ca
     found += rows("training, tokens/s", speeds, best=max)
     tell("conversation, batch 1")
     steps = {name: _step(name, "step", size, device, seconds) for name in names}
-    times = time_side_by_side({**steps, "": _reading(size, device)}, runs=rounds, warmup=2, synchronize=wait)
+    reading = reading_of(cast("Moshi", registry.build(size).to(device)))
+    times = time_side_by_side({**steps, "": reading}, runs=rounds, warmup=2, synchronize=wait)
     floor = times.pop("").median
     found += rows("step, ms a frame", {name: t.median / FRAMES for name, t in times.items()}, best=min)
     found.append(Row("reading its weights once, ms", "memory", floor))
-    del steps
+    del steps, reading
     for mode in ("training", "step"):
         tell(f"peak memory, {mode}: a process for each")
         peaks = {name: measured_in_a_process(__name__, name, mode, size, device, seconds) for name in names}
@@ -87,12 +88,14 @@ def _step(name: str, mode: str, size: str, device: str, seconds: float, *, alike
     ours = registry.build(size).to(device) if alike or name == OURS else None
     if name == OURS:
         model = cast("Moshi", ours)
-        return our_training(model, _codes(size, seconds)) if mode == "training" else _our_conversation(model)
+        return our_training(model, _codes(size, seconds)) if mode == "training" else our_conversation(model)
     theirs = their_model(size, device, training=mode == "training", like=ours)
-    return their_training(theirs, _codes(size, seconds)) if mode == "training" else _their_conversation(theirs)
+    return their_training(theirs, _codes(size, seconds)) if mode == "training" else their_conversation(theirs)
 
 
-def their_model(size: str, device: str, *, training: bool, like: Moshi | None = None) -> Any:
+def their_model(
+    size: str, device: str, *, training: bool, like: Moshi | None = None, dtype: torch.dtype = torch.float32
+) -> Any:
     """The package's model, with the weights of ours by way of the files that we export, or with random ones."""
     os.environ.setdefault("NO_TORCH_COMPILE", "1")  # of one norm, for which a compiler would take half a minute
     loaders = importlib.import_module("moshi.models.loaders")
@@ -104,7 +107,7 @@ def their_model(size: str, device: str, *, training: bool, like: Moshi | None = 
         weights = None
         if like is not None:
             weights, _ = export_weights(spec, like.state_dict(), "kyutai", Path(folder))
-        model = loaders.get_moshi_lm(weights, arguments, device, torch.float32, lm_kwargs_overrides=changes)
+        model = loaders.get_moshi_lm(weights, arguments, device, dtype, lm_kwargs_overrides=changes)
     return model.train() if training else model.eval()
 
 
@@ -152,7 +155,8 @@ def their_training(model: Any, codes: Tensor) -> Step:
     return step
 
 
-def _our_conversation(model: Moshi) -> Step:
+def our_conversation(model: Moshi) -> Step:
+    """:data:`FRAMES` frames of a conversation with our model, without the codec."""
     store_by_columns(model.eval())
     state = model.init_state(1)
     user = torch.zeros(1, model.num_user_codebooks, 1, dtype=torch.int64, device=model.initial_text.device)
@@ -165,9 +169,9 @@ def _our_conversation(model: Moshi) -> Step:
     return step
 
 
-def _their_conversation(model: Any) -> Step:
-    generator = importlib.import_module("moshi.models").LMGen(model)
-    generator.streaming_forever(1)
+def their_conversation(model: Any) -> Step:
+    """The same with the package's."""
+    generator = their_generator(model)
     user = torch.zeros(1, model.num_codebooks - model.dep_q - 1, 1, dtype=torch.int64, device=model.device)
 
     def step() -> None:
@@ -178,9 +182,15 @@ def _their_conversation(model: Any) -> Step:
     return step
 
 
-def _reading(size: str, device: str) -> Step:
+def their_generator(model: Any) -> Any:
+    """What the package's server talks with, one conversation."""
+    generator = importlib.import_module("moshi.models").LMGen(model)
+    generator.streaming_forever(1)
+    return generator
+
+
+def reading_of(model: Moshi) -> Step:
     """Reads all that a frame's products need: all weights but the embeddings, of which it takes a few rows."""
-    model = cast("Moshi", registry.build(size).to(device))
     weights = [p.detach().flatten() for name, p in model.named_parameters() if "embedding" not in name]
     return lambda: [torch.dot(weight, weight) for weight in weights]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moshi_zoo.data.alignments import MAIN, Word
 from moshi_zoo.data.dialogue_windows import Place
+from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens, WordTokens
 from moshi_zoo.evaluation.answers import SpokenWord
 from moshi_zoo.evaluation.script import TimedTurn, timed_turns
 from moshi_zoo.models.conversation import Choosers
@@ -32,7 +33,8 @@ class Conversation:
         turns: as written; none where that is not known.
         words: that the dialogue holds, of both; none where they are not known.
         user_codes: int64 [K, T].
-        expected_codes: of Moshi's voice in the dialogue, int64 [K, T']; it is shorter by the room tone added.
+        expected_text: Moshi's inner monologue in the dialogue, int64 [T']; it is shorter by the room tone added.
+        expected_codes: of Moshi's voice in the dialogue, int64 [K, T'].
         text: tokens that Moshi wrote, int64 [T].
         codes: of what it said, int64 [K, T].
         said: its inner monologue in words, in order.
@@ -45,6 +47,7 @@ class Conversation:
     turns: list[TimedTurn]
     words: list[Word]
     user_codes: Tensor
+    expected_text: Tensor
     expected_codes: Tensor
     text: Tensor
     codes: Tensor
@@ -164,14 +167,20 @@ def _conversation(
     place: Place, moshi: Moshi, tokenizer: Tokenizer, user: Tensor, text: Tensor, codes: Tensor
 ) -> Conversation:
     store, number = place.store, place.number
-    about, frame_rate = store.about(number), store.codec.frame_rate
+    about, words, frame_rate = store.about(number), store.words(number) or [], store.codec.frame_rate
+    tokens = WordTokens(tokenizer)
+    timed = [TimedTokens(word.start_s, word.end_s, tokens(word.text)) for word in words if word.speaker == MAIN]
+    row = TextRowBuilder(frame_rate=frame_rate, pad=moshi.pad_token, epad=moshi.epad_token).build(
+        timed, place.num_frames
+    )
     return Conversation(
         name=name_of(place),
         family=about.get("family", "dialogues"),
         voice=about.get("voices", {}).get("moshi"),
         turns=timed_turns(about),
-        words=store.words(number) or [],
+        words=words,
         user_codes=user,
+        expected_text=torch.from_numpy(row.tokens),
         expected_codes=store.codes(number)[0, : moshi.num_own_codebooks],
         text=text,
         codes=codes,

@@ -165,6 +165,7 @@ def _row(conversation: Conversation, ears: Ears | None, *, keep: bool) -> Conver
     judged, as_written = answers(asked, conversation.said), answers(asked, conversation.expected_words)
     said = _of_answers(judged, conversation.said) | _of_streams(conversation.text, conversation.codes)
     written = _of_answers(as_written, conversation.expected_words)
+    written |= _of_streams(conversation.expected_text, conversation.expected_codes)
     sounds = None
     if ears:
         sound, beside = ears.said(conversation, judged), ears.written(conversation, as_written)

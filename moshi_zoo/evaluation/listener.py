@@ -28,6 +28,7 @@ FRAME_S = 0.05
 NOTHING_SAID = 0
 """The class of frames in which no word has its middle."""
 
+_MARGIN_FRAMES = 6  # of silence are put around what is heard: it has learnt words with silence around them
 _NUM_MELS, _MIN_HZ, _MAX_HZ, _N_FFT = 40, 60.0, 7000.0, 512
 MEL_FRAMES = 4
 """Of the mel spectrogram, for one of the output."""
@@ -98,8 +99,9 @@ class Listener(nn.Module):
     def hear(self, wav: Tensor, sample_rate: int) -> list[SpokenWord]:
         """The words in a waveform [S], in order, with the time of their middle."""
         resampled = soxr.resample(wav.cpu().numpy(), sample_rate, LISTENING_RATE, quality="HQ")
-        spectrum = self.spectrum(torch.from_numpy(np.ascontiguousarray(resampled, np.float32)))
-        return self._words(self(spectrum[None])[0].softmax(0))
+        padded = np.pad(resampled.astype(np.float32), _MARGIN_FRAMES * MEL_FRAMES * _HOP)
+        words = self._words(self(self.spectrum(torch.from_numpy(padded))[None])[0].softmax(0))
+        return [SpokenWord(word.text, word.start_s - _MARGIN_FRAMES * FRAME_S) for word in words]
 
     def save(self, folder: Path) -> None:
         """Write weights and words."""

@@ -75,15 +75,15 @@ def tts_as_markdown(report: TtsReport, context: Context) -> str:
 
 def beside(said: Sequence[Figure], written: Sequence[Figure]) -> Table:
     """Figures of Moshi beside those of the dialogues as they were written."""
-    known = {figure.measure: figure for figure in written}
+    own, other = ({figure.measure: figure for figure in figures} for figures in (said, written))
     rows = [
         [
-            heading(figure),
-            cell(figure),
-            cell(known[figure.measure]) if figure.measure in known else "",
-            str(figure.count),
+            heading(own.get(measure) or other[measure]),
+            cell(own[measure]) if measure in own else "",
+            cell(other[measure]) if measure in other else "",
+            str((own.get(measure) or other[measure]).count),
         ]
-        for figure in said
+        for measure in dict.fromkeys([*own, *other])
     ]
     return [["", "Moshi", "as written", "from"], *rows]
 

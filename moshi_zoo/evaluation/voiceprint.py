@@ -24,6 +24,7 @@ SECONDS = 4.0
 
 _NUM_MELS, _NUM_CEPSTRA, _MIN_HZ, _MAX_HZ = 40, 20, 80.0, 7600.0
 _WINDOW, _HOP = 512, 160
+_LEVEL = 0.1  # RMS: how loud somebody was recorded says nothing of who it is
 _QUIETEST_DB = -35.0  # frames further below the loudest ones are pauses
 _PITCH_HZ = (70.0, 350.0)
 _VOICED = 0.45  # least autocorrelation at the pitch's lag
@@ -87,6 +88,7 @@ def statistics(wav: Tensor) -> Tensor:
     Raises:
         ValueError: if there is next to nothing to hear.
     """
+    wav = wav * (_LEVEL / wav.square().mean().sqrt().clamp(min=1e-6))
     logs = _log_mels(wav)
     if logs.shape[1] < 2 * _NUM_CEPSTRA:
         raise ValueError(f"{len(wav) / SAMPLE_RATE:.2f} s hold too little speech to tell whose it is")
@@ -133,7 +135,7 @@ def _pitch(wav: Tensor) -> Tensor:
     correlation = correlation / correlation[:, :1].clamp(min=1e-9)
     first, last = (round(SAMPLE_RATE / hz) for hz in reversed(_PITCH_HZ))
     value, lag = correlation[:, first:last].max(1)
-    energy = correlation.new_tensor(0) + frames.square().mean(1)
+    energy = frames.square().mean(1)
     voiced = (value > _VOICED) & (energy > energy.quantile(0.95) * 10 ** (_QUIETEST_DB / 10))
     if int(voiced.sum()) < 2:
         return torch.tensor([math.log2(150), 0.3])

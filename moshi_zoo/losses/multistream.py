@@ -1,9 +1,9 @@
 """What each token of Moshi's rows counts in the loss (Moshi paper 3.4.4; spec of each preset beside it).
 
-``L = text + audio``: a weighted mean over the tokens of the text, and one over the codes of all generated rows. The
-semantic codes count a hundred times as much as the acoustic ones, and PAD, which two thirds of the text are, half as
-much as words. The weights depend on the targets alone, so that all means are exact over processes and parts of a batch:
-their denominators are known before the first product.
+``L = text + audio_weight * audio``: a weighted mean over the tokens of the text, and one over the codes of all generated
+rows. The semantic codes count a hundred times as much as the acoustic ones, and PAD, which two thirds of the text are,
+half as much as words. The weights depend on the targets alone, so that all means are exact over processes and parts of
+a batch: their denominators are known before the first product.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,6 +65,9 @@ class MultistreamLoss:
         semantic_weight: of the first code of a speaker.
         acoustic_weight: of each other.
         user_weight: factor for the user's codes, where the model says them.
+        audio_weight: of all codes beside the text. A small temporal transformer, which both teach, learns to understand
+            only while the codes, of which there are so many, do not drown the words; to the depth transformer it makes
+            no difference, whose optimizer knows no scale.
 
     Raises:
         ValueError: if a weight is negative.
@@ -79,15 +82,17 @@ class MultistreamLoss:
         semantic_weight: float = 100.0,
         acoustic_weight: float = 1.0,
         user_weight: float = 1.0,
+        audio_weight: float = 1.0,
     ):
         given = {"pad_weight": pad_weight, "epad_weight": epad_weight, "semantic_weight": semantic_weight}
-        given |= {"acoustic_weight": acoustic_weight, "user_weight": user_weight}
+        given |= {"acoustic_weight": acoustic_weight, "user_weight": user_weight, "audio_weight": audio_weight}
         for name, value in given.items():
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must be 0 or more")
         self.mean: Mean = mean
         self.pad_weight, self.epad_weight = pad_weight, epad_weight
         self.semantic_weight, self.acoustic_weight, self.user_weight = semantic_weight, acoustic_weight, user_weight
+        self.audio_weight = audio_weight
 
     def denominators(self, targets: Targets, *, pad: int, epad: int, num_own: int) -> Tensor:
         """What the weights of a batch are divided by, float64 [3]: PAD, other text, codes. Add them over processes.
@@ -110,7 +115,7 @@ class MultistreamLoss:
         """The weights; arguments as of :meth:`denominators`. Where nothing counts, all are 0."""
         of_pad, of_others, of_audio = denominators.clamp(min=1e-9).float()
         text = self._text(targets, pad, epad) / torch.where(targets.text == pad, of_pad, of_others)
-        return TargetWeights(text, self._audio(targets.audio_mask, num_own) / of_audio)
+        return TargetWeights(text, self._audio(targets.audio_mask, num_own) * (self.audio_weight / of_audio))
 
     def _text(self, targets: Targets, pad: int, epad: int) -> Tensor:
         weights = targets.text_mask.float()

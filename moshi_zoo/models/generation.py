@@ -64,7 +64,7 @@ def _steps(
     model: Helium, prompts: Sequence[Sequence[int]], sampler: Sampler, chance: Tensor, eos: int | None
 ) -> Iterator[list[int | None]]:
     max_tokens, longest = chance.shape[1], max(map(len, prompts))
-    chance = chance.to(model.output.weight.device)  # [B, max_tokens]
+    chance = chance.to(model.norm.weight.device)  # [B, max_tokens]
     state = model.init_state(len(prompts), min(longest, _CHUNK), max_positions=longest + max_tokens)
     hidden = _read(model, prompts, state)
     ended = [False] * len(prompts)
@@ -81,7 +81,7 @@ def _steps(
 
 def _read(model: Helium, prompts: Sequence[Sequence[int]], state: TransformerState) -> Tensor:
     """Feed the prompts; returns the output at the last token of each, [B, D]."""
-    device = model.output.weight.device
+    device = model.norm.weight.device
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     tokens = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.int64)
     for row, prompt in zip(tokens, prompts, strict=True):

@@ -110,12 +110,11 @@ class Attention(nn.Module):
         self.in_proj = linear(dim, (num_heads + 2 * self.num_kv_heads) * self.head_dim, bias=False)
         self.out_proj = linear(dim, dim, bias=False)
 
-    def init_state(self, batch_size: int, capacity: int) -> KeyValueState:
-        """An empty ring of ``capacity`` positions."""
+    def init_state(self, batch_size: int, capacity: int, like: Tensor) -> KeyValueState:
+        """An empty ring of ``capacity`` positions, of the dtype and on the device of a weight."""
         shape = batch_size, self.num_kv_heads, capacity, self.head_dim
-        weight = self.out_proj.weight
-        # not weight.new_zeros: of a sharded weight, that is sharded
-        keys, values = (torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
+        # not like.new_zeros: of a sharded weight, that is sharded
+        keys, values = (torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2))
         return KeyValueState(keys=keys, values=values)
 
     def forward(self, x: Tensor, window: Window, state: KeyValueState | None = None) -> Tensor:

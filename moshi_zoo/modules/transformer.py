@@ -75,6 +75,11 @@ class TransformerLayer(nn.Module):
         self.mlp = _mlp(dim, size, linear)
         self.mlp_scale = _scale(dim, size)
 
+    def init_state(self, batch_size: int, capacity: int) -> KeyValueState:
+        """An empty ring of ``capacity`` positions."""
+        norm = cast("nn.LayerNorm | RMSNorm", self.attention_norm)  # the products' weights may be quantised
+        return self.attention.init_state(batch_size, capacity, norm.weight)
+
     def forward(self, x: Tensor, window: Window, state: KeyValueState | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
         x = x + _scaled(self.attention(self.attention_norm(x), window, state), self.attention_scale)
@@ -111,7 +116,7 @@ class Transformer(nn.Module):
                 A stream that goes on sees no further back than this.
         """
         context = min(self.size.context, max_positions or self.size.context)
-        layers = [layer.attention.init_state(batch_size, context - 1 + max_chunk) for layer in self.layers]
+        layers = [layer.init_state(batch_size, context - 1 + max_chunk) for layer in self.layers]
         position = torch.zeros(batch_size, dtype=torch.int64, device=layers[0].keys.device)
         return TransformerState(position=position, layers=layers, context=context)
 

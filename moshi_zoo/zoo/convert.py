@@ -177,10 +177,12 @@ def _from_kyutai(file: Path, preset: str, base: Spec | None) -> tuple[Spec, Tens
 
 def _from_kyutais_moshi(file: Path, tensors: Tensors, preset: str) -> tuple[Spec, Tensors]:
     spec = registry.to_portable(registry.preset(preset if preset.startswith("moshi-") else "moshi-7b"))
+    config = hf_folder.read_config(file.parent) if (file.parent / hf_folder.CONFIG).is_file() else None
     if moshi_int8.is_int8(tensors):
         tensors = moshi_int8.dequantized(tensors)
-    if (file.parent / hf_folder.CONFIG).is_file():
-        spec = moshi_config.spec_from_kyutai({**hf_folder.read_config(file.parent), "quantize": False})
+        config = {**config, "quantize": False} if config else None
+    if config:
+        spec = moshi_config.spec_from_kyutai(config)
     return spec, moshi_format.from_kyutai(tensors, spec)
 
 

@@ -24,6 +24,7 @@ from moshi_zoo.zoo.card import model_card
 from moshi_zoo.zoo.config import Parent, ZooConfig, read_config, write_config
 from moshi_zoo.zoo.deferred import computed
 from moshi_zoo.zoo.fit import check_fit
+from moshi_zoo.zoo.outline import laid_out, outline
 from moshi_zoo.zoo.tensor_file import open_tensors, write_tensors
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
@@ -57,7 +58,7 @@ def save(
     """
     spec = registry.to_portable(registry.complete(registry.from_portable(spec)))
     folder = Path(folder).absolute()
-    _check_fit(_laid_out(spec), tensors, folder)
+    _check_fit(spec, tensors, folder)
     if folder.exists() and not is_zoo_folder(folder) and (folder.is_file() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is no zoo folder; name a new or empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,9 +96,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> nn.Module:
         ValueError: if the folder is none, is not safe, or its weights do not fit its config.
     """
     config = read_config(folder)
-    module = _laid_out(config.spec)
-    tensors = read_weights(folder, device)
-    _check_fit(module, tensors, folder)
+    _check_fit(config.spec, open_weights(folder), folder)
+    module, tensors = laid_out(config.spec), read_weights(folder, device)
     _restore_unsaved_buffers(module, device)
     module.load_state_dict(tensors, assign=True)
     return module.eval()
@@ -130,12 +130,12 @@ def check(folder: Path) -> None:
     Raises:
         ValueError: if the folder is none, is not safe, or they do not fit.
     """
-    _check_fit(_laid_out(read_config(folder).spec), open_weights(folder), folder)
+    _check_fit(read_config(folder).spec, open_weights(folder), folder)
 
 
 def num_parameters(spec: registry.Spec) -> int:
     """How many numbers gradient descent sets in the model of a portable ``{component, init_args}``."""
-    return sum(p.numel() for p in _laid_out(spec).parameters())
+    return outline(spec).num_parameters
 
 
 def verify(folder: Path) -> None:
@@ -157,15 +157,9 @@ def is_zoo_folder(folder: Path) -> bool:
     return (folder / config_file.FILE).is_file() and (folder / WEIGHTS).is_file()
 
 
-def _laid_out(spec: registry.Spec) -> nn.Module:
-    """The model without memory: shapes only."""
-    with torch.device("meta"):
-        return registry.instantiate(registry.from_portable(spec))
-
-
-def _check_fit(module: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+def _check_fit(spec: registry.Spec, tensors: Mapping[str, Tensor], folder: Path) -> None:
     try:
-        check_fit(tensors, module.state_dict(), promise="its config")
+        check_fit(tensors, outline(spec).tensors, promise="its config")
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 

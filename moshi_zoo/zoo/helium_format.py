@@ -11,12 +11,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo.config_values import positive, whole_number
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import NameTable, Tensors
+from moshi_zoo.zoo.outline import outline
 from moshi_zoo.zoo.rotary_rows import to_halves, to_pairs
 
 Family = Literal["helium", "llama"]
@@ -60,8 +60,7 @@ def from_hf(tensors: Mapping[str, Tensor], spec: Spec, family: Family) -> Tensor
         ValueError: naming the tensors that are missing, unknown, or of another shape than the configuration says.
     """
     tensors = {name: t for name, t in tensors.items() if not name.endswith(_TRAINED_NOWHERE)}
-    with torch.device("meta"):
-        own = registry.instantiate(registry.from_portable(spec)).state_dict()
+    own = outline(spec).tensors
     check_fit(tensors, to_hf(own, spec, family))
     fused = {name: t for name, t in tensors.items() if not any(part in name for part in sum(_PARTS.values(), ()))}
     heads = _heads(spec)

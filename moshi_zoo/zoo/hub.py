@@ -202,10 +202,11 @@ def _cached(listing: Listing, file: HubFile) -> Path | None:
 
 
 def _look_into_cache(repository: str, revision: str, error: NoNetworkError) -> Listing:
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
-        cached = [found for repo in scan_cache_dir().repos if repo.repo_id == repository for found in repo.revisions]
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+        cached = [found for repo in repositories if repo.repo_id == repository for found in repo.revisions]
     except CacheNotFound:
         cached = []
     # what is asked for by a branch was fetched by its commit: the latest one then counts

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from moshi_zoo import registry
 from moshi_zoo.modules.lora import LoraSize
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo import moshi_config, moshi_format
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import Tensors
+from moshi_zoo.zoo.outline import outline
 
 Attention = Literal["steps", "packed"]
 _LEAVES = {"down": "lora_A.weight", "up": "lora_B.weight"}
@@ -78,7 +78,7 @@ def from_kyutai(tensors: Mapping[str, Tensor], spec: Spec) -> Tensors:
     Raises:
         ValueError: naming the tensors that are missing, unknown, or of another shape than the model needs.
     """
-    own = _laid_out(spec)
+    own = outline(spec).tensors
     expected = {theirs: piece for name, like in own.items() for theirs, piece in _pieces(name, like).items()}
     tensors = _unpacked(tensors, expected)
     check_fit(tensors, expected, promise="the model")
@@ -99,7 +99,7 @@ def to_kyutai(tensors: Mapping[str, Tensor], spec: Spec, *, attention: Attention
         attention: of the depth transformer: a tensor for each step, as in new files, or packed as in old ones.
     """
     size, dtype = _size(spec), next(iter(tensors.values())).dtype
-    whole = _laid_out(_uniform(spec["init_args"]["base"], _common_rank(size), size.scaling))
+    whole = outline(_uniform(spec["init_args"]["base"], _common_rank(size), size.scaling)).tensors
     theirs: Tensors = {}
     for name, like in whole.items():
         theirs |= _pieces(name, _filled_up(tensors.get(name), like.shape, dtype))
@@ -164,9 +164,3 @@ def _common_rank(size: LoraSize) -> int:
 def _uniform(base: Spec, rank: int, scaling: float) -> Spec:
     size = {"temporal": rank, "depth": rank, "heads": rank, "scaling": scaling}
     return {"component": "lora", "init_args": {"base": base, "size": size}}
-
-
-def _laid_out(spec: Spec) -> Tensors:
-    """The adapter's tensors in our names, without memory."""
-    with torch.device("meta"):
-        return registry.instantiate(registry.from_portable(spec)).state_dict()

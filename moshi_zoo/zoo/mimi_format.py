@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import NameTable, Tensors
+from moshi_zoo.zoo.outline import outline
 from moshi_zoo.zoo.rotary_rows import to_halves, to_pairs
 
 OURS, KYUTAI, HF = 0, 1, 2
@@ -99,7 +99,7 @@ def from_kyutai(tensors: Mapping[str, Tensor], spec: Spec | None = None, *, prom
     """
     current = {_current(name): tensor for name, tensor in tensors.items() if not _TRAINING_ONLY.fullmatch(name)}
     if spec is not None:
-        own = to_kyutai(_laid_out(spec))
+        own = to_kyutai(outline(spec).tensors)
         check_fit(current, {_current(name): like for name, like in own.items()}, promise=promise)
     return _flat_projections(_TABLE.rename(current, KYUTAI, OURS))
 
@@ -127,7 +127,7 @@ def from_hf(tensors: Mapping[str, Tensor], spec: Spec) -> Tensors:
     """
     flat = {hf_file_name(name): tensor for name, tensor in tensors.items()}
     num_heads = spec["init_args"]["encoder_transformer"]["num_heads"]
-    check_fit(flat, to_hf(_laid_out(spec), num_heads))
+    check_fit(flat, to_hf(outline(spec).tensors, num_heads))
     fused = {name: t for name, t in flat.items() if not re.search(r"\.[qkv]_proj\.weight$", name)}
     for name, queries in flat.items():
         if name.endswith(".q_proj.weight"):
@@ -154,12 +154,6 @@ def to_hf(tensors: Mapping[str, Tensor], num_heads: int) -> Tensors:
 def hf_file_name(name: str) -> str:
     """What a tensor of a ``MimiModel`` in memory is called in its file, which is flatter."""
     return _NESTED.sub(_flatten_name, name)
-
-
-def _laid_out(spec: Spec) -> Tensors:
-    """The codec's tensors in our names, without memory."""
-    with torch.device("meta"):
-        return registry.instantiate(registry.from_portable(spec)).state_dict()
 
 
 def _current(name: str) -> str:

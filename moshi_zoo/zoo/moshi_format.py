@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import NameTable, Tensors
+from moshi_zoo.zoo.outline import outline
 
 OURS, KYUTAI = 0, 1
 _LAYER = [  # of the temporal transformer
@@ -77,8 +77,7 @@ def from_kyutai(tensors: Mapping[str, Tensor], spec: Spec) -> Tensors:
         ValueError: naming the tensors that are missing, unknown, or of another shape than the spec says.
     """
     tensors = _packed(tensors)
-    with torch.device("meta"):
-        own = registry.instantiate(registry.from_portable(spec)).state_dict()
+    own = outline(spec).tensors
     check_fit(tensors, to_kyutai(own, spec))
     pieces = _TABLE.rename(tensors, KYUTAI, OURS)
     text = pieces.pop(_TEXT)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moshi_zoo import registry
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.names import NameTable, Tensors
+from moshi_zoo.zoo.outline import outline
 from moshi_zoo.zoo.rotary_rows import to_halves, to_pairs
 
 OURS, HF = 0, 1
@@ -60,8 +60,7 @@ def from_hf(tensors: Mapping[str, Tensor], spec: Spec) -> Tensors:
         ValueError: naming the tensors that are missing, unknown, or of another shape than the configuration says.
     """
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(CODEC)}
-    with torch.device("meta"):
-        own = registry.instantiate(registry.from_portable(spec)).state_dict()
+    own = outline(spec).tensors
     check_fit(tensors, to_hf(own, spec))
     pieces = _TABLE.rename(tensors, HF, OURS)
     text = pieces.pop("temporal.embedding.weight")

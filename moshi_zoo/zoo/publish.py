@@ -122,7 +122,7 @@ def upload(made: Plan, repository: str, *, private: bool, message: str) -> str:
         raise ValueError("publishing needs a token of yours that may write: set HF_TOKEN, or `hf auth login`")
     with hub.explained(repository, "main"):
         api = hub.client()
-        api.create_repo(repository, private=private, exist_ok=True)
+        api.create_repo(repository, private=private or None, exist_ok=True)  # None: as the owner has it
         operations = [CommitOperationAdd(name, str(file)) for name, file in made.files.items()]
         return api.create_commit(repository, operations, commit_message=message).commit_url
 

@@ -92,8 +92,9 @@ def refuse_pickle(file: Path) -> None:
         ValueError: if its ending or its first bytes are those of PyTorch's older formats.
     """
     with file.open("rb") as opened:
-        start = opened.read(8)
-    if file.suffix in _PICKLES or start.startswith(_PICKLE_STARTS):
+        start = opened.read(9)
+    is_safetensors = start[8:] == b"{"  # after the length of its header, which may look like the start of a pickle
+    if file.suffix in _PICKLES or (start.startswith(_PICKLE_STARTS) and not is_safetensors):
         raise ValueError(
             f"{file} is a pickle (PyTorch's .bin, .pt or .ckpt), and reading one can run any code that its author "
             "wanted: only safetensors files are read. Most publishers have one beside it"

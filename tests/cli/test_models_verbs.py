@@ -56,9 +56,9 @@ def test_list_is_json_for_programs_and_filters_by_kind_and_licence(tiny, moshi_z
 def test_list_verifies_on_demand(tiny, moshi_zoo, tmp_path):
     def here():
         rows = json.loads(moshi_zoo("list", "checkpoints/tiny", "--json", "--verify")[1])
-        return rows[0]["here"]
+        return f"{rows[0]['here']} {rows[0]['problem']}"
 
-    assert here() == "verified"
+    assert here() == "verified "
     weights = tmp_path / "checkpoints/tiny/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     assert "unusable" in here()

@@ -10,6 +10,7 @@ from moshi_zoo.data import audio, code_encoding
 from moshi_zoo.data.alignments import MAIN, Word, find_dialogues, write_words
 from moshi_zoo.data.code_encoding import encode_dialogues
 from moshi_zoo.data.code_store import CodecIdentity, CodeStore, CodeStoreWriter
+from moshi_zoo.data.manifest import Recording
 from tests.data.sounds import noise
 
 RATE, FRAME = 1000, 100
@@ -169,3 +170,50 @@ def test_bad_files_are_left_out_and_named_wherever_they_turn_out_bad(tmp_path):
     assert "3 channels" in reasons["many.wav"]
     assert "not JSON" in reasons["words.wav"]
     assert [entry.path for entry in CodeStore(tmp_path / "store").entries] == [str(tmp_path / "in/good.wav")]
+
+
+def test_a_monologue_has_a_quiet_room_for_a_user(tmp_path):
+    audio.save(tmp_path / "a.wav", noise(1.0, RATE), RATE)
+    heard = []
+
+    def start(rows):
+        def encode(wav):
+            heard.append(wav)
+            return torch.zeros(rows, CODEC.num_codebooks, wav.shape[-1] // FRAME, dtype=torch.int64)
+
+        return encode
+
+    writer = CodeStoreWriter(tmp_path / "store", CODEC)
+    list(encode_dialogues([Recording(tmp_path / "a.wav")], writer, start, view="monologue"))
+    assert CodeStore(tmp_path / "store").entries[0].channels == 2
+    voice, room = torch.cat(heard, dim=-1)[:, 0, : 10 * FRAME]
+    assert torch.equal(voice, audio.load(tmp_path / "a.wav", RATE)[0, : len(voice)])
+    assert -73 < 20 * room.square().mean().sqrt().log10() < -51
+
+
+def test_copies_begin_at_other_fractions_of_a_frame_and_their_words_with_them(tmp_path):
+    audio.save(tmp_path / "a.wav", noise(1.0, RATE), RATE)
+    heard = []
+
+    def start(rows):
+        blocks = []
+        heard.append(blocks)
+
+        def encode(wav):
+            blocks.append(wav[0, 0])
+            return torch.zeros(rows, CODEC.num_codebooks, wav.shape[-1] // FRAME, dtype=torch.int64)
+
+        return encode
+
+    recording = Recording(tmp_path / "a.wav", words=[["hello", 0.2, 0.6]])
+    writer = CodeStoreWriter(tmp_path / "store", CODEC)
+    *_, report = encode_dialogues([recording], writer, start, copies=4)
+    assert report.encoded == 4
+    store, wav = CodeStore(tmp_path / "store"), audio.load(tmp_path / "a.wav", RATE)[0]
+    for copy, (entry, blocks) in enumerate(zip(store.entries, heard, strict=True)):
+        lead = copy * FRAME // 4
+        assert torch.equal(torch.cat(blocks)[: lead + len(wav)], torch.cat([torch.zeros(lead), wav]))
+        assert entry.path.endswith(f"a.wav#{copy}" if copy else "a.wav")
+        assert store.words(copy)[0].start_s == pytest.approx(0.2 + copy * 0.025)
+    *_, again = encode_dialogues([recording], CodeStoreWriter(tmp_path / "store", CODEC), start, copies=4)
+    assert (again.encoded, again.known) == (0, 4)

@@ -117,6 +117,14 @@ def test_the_user_may_count_for_nothing(case):
         torch.testing.assert_close(silent, without)
 
 
+def test_all_codes_together_may_count_less_than_the_text(case):
+    targets, text_logits, codes, audio_logits = case
+    text, audio = nats(text_logits, targets.text), nats(audio_logits, codes)
+    whole, text_alone = paper(targets, text, audio), paper(targets, text, 0 * audio)
+    quiet = ours(build("multistream-loss-paper", audio_weight=0.1), case)
+    assert float(quiet) == pytest.approx(float(text_alone + 0.1 * (whole - text_alone)), rel=1e-5)
+
+
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match=r"pad_weight is -1; it must be 0 or more"):
         MultistreamLoss(pad_weight=-1)

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self._may_write():
                 said = json.loads(body)
                 name = f"{said['organization']}/{said['name']}" if said.get("organization") else said["name"]
-                self.hub.repositories.setdefault(name, Repository({}, private=bool(said.get("private"))))
+                self.hub.repositories.setdefault(name, Repository({}, private=said.get("visibility") == "private"))
                 self._json({"url": f"{self.hub.endpoint}/{name}", "name": name})
         elif self.path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})

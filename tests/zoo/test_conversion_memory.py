@@ -19,7 +19,7 @@ pytestmark = pytest.mark.large
 
 MODELS: dict[str, tuple[str, dict, Format]] = {
     "helium": (
-        "helium-2b",
+        "helium-1-preview-2b",
         {"vocab_size": 32_000, "dim": 2048, "transformer": {"num_layers": 20, "num_heads": 16, "hidden_dim": 5632}},
         "hf",
     ),

@@ -159,5 +159,5 @@ def test_what_the_layout_cannot_hold_is_refused(tmp_path):
         spec = {**SPEC, "init_args": {**args, part: {**args[part], **changes}}}
         with pytest.raises(ValueError, match=message):
             export_weights(spec, tensors, "kyutai", tmp_path)
-    with pytest.raises(ValueError, match="a moshi cannot be exported as hf"):
-        export_weights(SPEC, tensors, "hf", tmp_path)
+    with pytest.raises(ValueError, match="a moshi cannot be exported as hf-llama"):
+        export_weights(SPEC, tensors, "hf-llama", tmp_path)

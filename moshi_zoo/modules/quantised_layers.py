@@ -1,0 +1,108 @@
+"""Layers whose weights are quantised, in the place of those that were trained."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from moshi_zoo.modules.linear import Linear
+from moshi_zoo.modules.lora_layers import Adapted
+from moshi_zoo.modules.quantised_weight import Int4Weight, Int8Weight, QuantisedWeight
+from moshi_zoo.modules.step_linear import StepLinear
+
+Bits = Literal[8, 4]
+_KINDS = {8: Int8Weight, 4: Int4Weight}
+
+
+def quantise(module: nn.Module, bits: Bits = 8) -> None:
+    """Quantise the weights of all products in place, for generation on a CPU; embeddings and norms stay as they are.
+
+    With four bits those of output products, whose errors nothing after them corrects, have eight. What is quantised can
+    be neither trained, saved nor moved to another device: load the model again.
+
+    Args:
+        module: a model, such as :class:`Moshi` or :class:`Helium`, or a part of one.
+        bits: of a weight.
+
+    Raises:
+        ValueError: if the module is not on a CPU, uses adapters that are not merged, or ``bits`` is another number.
+    """
+    if bits not in _KINDS:
+        raise ValueError(f"weights of {bits} bits are not known here: use 8 or 4")
+    for parent, name, layer in list(_products(module)):
+        if layer.weight.device.type != "cpu":
+            raise ValueError(f"quantised weights are for CPUs, and {name} is on {layer.weight.device}: use bfloat16")
+        if isinstance(layer, Adapted) and layer.beside is not None:
+            raise ValueError(f"{name} has an adapter beside its weight: merge it first (use_adapter(..., merged=True))")
+        kind = _KINDS[8 if name == "output" else bits]
+        new = QuantisedLinear(layer, kind) if isinstance(layer, Linear) else QuantisedStepLinear(layer, kind)
+        setattr(parent, name, new)
+
+
+class QuantisedLinear(nn.Module):
+    """A :class:`Linear` whose weight is quantised.
+
+    Args:
+        layer: the trained one.
+        kind: makes the weight.
+    """
+
+    def __init__(self, layer: Linear, kind: type[Int8Weight] | type[Int4Weight]):
+        super().__init__()
+        self.quantised: QuantisedWeight = kind(layer.weight)
+        self.bias = None if layer.bias is None else layer.bias.detach()
+
+    @property
+    def weight(self) -> Tensor:
+        """As the products see it, float32 [M, N]; made anew each time."""
+        return self.quantised.dense()
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., N] -> [..., M]."""
+        y = _times(x, self.quantised)
+        return y if self.bias is None else y + self.bias
+
+
+class QuantisedStepLinear(nn.Module):
+    """A :class:`StepLinear` whose weights are quantised.
+
+    Args:
+        layer: the trained one.
+        kind: makes the weights.
+    """
+
+    def __init__(self, layer: StepLinear, kind: type[Int8Weight] | type[Int4Weight]):
+        super().__init__()
+        self.schedule = layer.schedule
+        self.quantised: Sequence[QuantisedWeight] = [kind(weight) for weight in layer.weight]
+
+    @property
+    def weight(self) -> Tensor:
+        """As the products see it, float32 [sets, M, N]; made anew each time."""
+        return torch.stack([weight.dense() for weight in self.quantised])
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Steps ``first``, ``first + 1``, …: [steps, B, N] -> [steps, B, M]."""
+        steps = self.schedule[first : first + len(x)]
+        if len(steps) == 1:
+            return _times(x, self.quantised[steps[0]])
+        return torch.stack([_times(part, self.quantised[step]) for part, step in zip(x, steps, strict=True)])
+
+    @torch.no_grad()
+    def each(self, x: Tensor) -> Tensor:
+        """One input for all steps, one product for each set of weights: [..., N] -> [sets, ..., M]."""
+        return torch.stack([_times(x, weight) for weight in self.quantised])
+
+
+def _products(module: nn.Module) -> Iterator[tuple[nn.Module, str, Linear | StepLinear]]:
+    for parent in module.modules():
+        for name, layer in parent.named_children():
+            if isinstance(layer, Linear | StepLinear):
+                yield parent, name, layer
+
+
+def _times(x: Tensor, weight: QuantisedWeight) -> Tensor:
+    return weight.times(x.flatten(0, -2).float()).to(x.dtype).unflatten(0, x.shape[:-1])

@@ -1,0 +1,103 @@
+"""Weights of eight or four bits for products on a CPU: what is read per token shrinks, and with it the time.
+
+Weight-only: activations keep their precision. PyTorch's own kernels are used, those that were the fastest for the few
+rows that streams bring: FBGEMM's for eight bits, and its packed one for four.
+"""
+
+import warnings
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_MIDDLE, _STEPS = 64, 63  # activations are 64 - 63 .. 64 + 63: more, and the kernel's 16-bit sums could overflow
+_FINER = 2 * _STEPS  # a rest of half a step, so many times as large, takes all steps again
+_GROUP, _ROWS = 32, 16  # of the four-bit kernel: columns that share a scale, and what rows come in
+
+
+class QuantisedWeight(Protocol):
+    """A weight W [M, N]."""
+
+    def times(self, x: Tensor) -> Tensor:
+        """The product x W^T: float32 [B, N] -> [B, M]."""
+        ...
+
+    def dense(self) -> Tensor:
+        """The weight as it is now, float32 [M, N]."""
+        ...
+
+
+class Int8Weight:
+    """Eight bits, symmetric, with a scale for each row.
+
+    The kernel takes activations of seven bits. Those alone would cost more precision than the weights do, by far where
+    single channels are large. So each row comes twice, rounded and then what was rounded off, :data:`_FINER` times as
+    large: the weight is read once all the same, and the sum of both is the product with activations of 14 bits. Each
+    row has a scale of its own, so that no stream sees its neighbours.
+
+    Args:
+        weight: [M, N].
+    """
+
+    def __init__(self, weight: Tensor):
+        weight = weight.detach().float()
+        scales = _nonzero(weight.abs().amax(1)) / 127
+        with warnings.catch_warnings():  # the tensors of this dtype will go; what is packed here is none of them
+            warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
+            codes = torch.quantize_per_channel(
+                weight, scales.double(), torch.zeros(len(weight), dtype=torch.int64), 0, torch.qint8
+            )
+        self._packed: Any = torch.ops.quantized.linear_prepack(codes.contiguous(), None)
+
+    def times(self, x: Tensor) -> Tensor:
+        """The product x W^T: float32 [B, N] -> [B, M]."""
+        step = _nonzero(torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)) / _STEPS  # [B, 1]
+        exact = x / step
+        whole = exact.round()
+        both = torch.cat([whole, (exact - whole).mul_(_FINER)])
+        multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+        y, rest = multiply(both, 1.0, _MIDDLE, self._packed).chunk(2)
+        return torch.add(y, rest, alpha=1 / _FINER).mul_(step)
+
+    def dense(self) -> Tensor:
+        """The weight as it is now, float32 [M, N]."""
+        return torch.ops.quantized.linear_unpack(self._packed)[0].dequantize()
+
+
+class Int4Weight:
+    """Four bits, with a scale and an offset for each 32 columns of a row; activations are rounded to bfloat16.
+
+    An eighth of the memory; the kernel takes longer than that for eight bits.
+
+    Args:
+        weight: [M, N].
+    """
+
+    def __init__(self, weight: Tensor):
+        self.shape = weight.shape
+        rows, columns = (-size % whole for size, whole in zip(weight.shape, (_ROWS, _GROUP), strict=True))
+        groups = F.pad(weight.detach().float(), (0, columns, 0, rows)).unflatten(1, (-1, _GROUP))  # [M, groups, 32]
+        low, high = groups.aminmax(dim=-1)
+        # what the kernel multiplies with: (code - 8) * scale + offset
+        scales = _nonzero((high - low) / 15).bfloat16()
+        offsets = (low + 8 * scales.float()).bfloat16()
+        codes = ((groups - offsets.float()[..., None]) / scales.float()[..., None]).round_().add_(8).clamp_(0, 15)
+        self._padding = columns
+        self._packed = torch._convert_weight_to_int4pack_for_cpu(codes.flatten(1).int(), 1)
+        self._scales = torch.stack([scales, offsets], dim=-1).transpose(0, 1).contiguous()  # [groups, M, 2]
+
+    def times(self, x: Tensor) -> Tensor:
+        """The product x W^T: float32 [B, N] -> [B, M]."""
+        x = F.pad(x, (0, self._padding)).bfloat16()
+        y = torch._weight_int4pack_mm_for_cpu(x, self._packed, _GROUP, self._scales)
+        return y[:, : self.shape[0]].float()
+
+    def dense(self) -> Tensor:
+        """The weight as it is now, float32 [M, N]."""
+        M, N = self.shape
+        return self.times(torch.eye(N)).t().contiguous().view(M, N)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    return x.clamp(min=torch.finfo(torch.float32).tiny)

@@ -1,0 +1,97 @@
+"""Products with quantised weights."""
+
+import pytest
+import torch
+
+from moshi_zoo import registry
+from moshi_zoo.models.conversation import GREEDY
+from moshi_zoo.models.generation import continuations, generate
+from moshi_zoo.modules.linear import Linear
+from moshi_zoo.modules.lora import LoraSize, add_adapter, use_adapter
+from moshi_zoo.modules.quantised_layers import QuantisedLinear, quantise
+from moshi_zoo.modules.quantised_weight import Int4Weight, Int8Weight
+from moshi_zoo.modules.step_linear import StepLinear
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def error(y, expected):
+    return float((y - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Int8Weight, 0.01), (Int4Weight, 0.11)])
+@pytest.mark.parametrize("shape", [(48, 64), (5, 33), (1, 1)])
+def test_a_product_is_that_with_the_rounded_weight_and_the_given_activations(kind, most, shape):
+    torch.manual_seed(0)
+    weight, x = torch.randn(shape), torch.randn(7, shape[1])
+    x[:, 0] *= 100  # as single channels of trained models are: they must not cost the others their precision
+    quantised = kind(weight)
+    assert error(quantised.dense(), weight) < most
+    assert error(quantised.times(x), x @ quantised.dense().t()) < (1e-3 if kind is Int8Weight else 0.01)
+
+
+def test_no_row_of_a_product_depends_on_its_neighbours():
+    weight, x = Int8Weight(torch.randn(40, 24)), torch.randn(9, 24) * torch.logspace(-3, 3, 9)[:, None]
+    together = weight.times(x)
+    assert all(torch.equal(weight.times(row[None])[0], known) for row, known in zip(x, together, strict=True))
+
+
+def test_rows_of_zeros_stay_zeros():
+    assert torch.equal(Int8Weight(torch.zeros(8, 16)).times(torch.ones(2, 16)), torch.zeros(2, 8))
+    for kind in (Int8Weight, Int4Weight):
+        assert torch.equal(kind(torch.randn(8, 16)).times(torch.zeros(2, 16)), torch.zeros(2, 8))
+
+
+@torch.no_grad()
+def test_layers_give_what_they_gave_within_the_rounding_of_the_weights():
+    torch.manual_seed(0)
+    plain, steps = Linear(24, 40), StepLinear(24, 40, [0, 1, 1, 2])
+    x = torch.randn(4, 3, 24)
+    expected = plain(x), steps(x), steps(x[1:2], 1), steps.each(x[0])
+    quantise(model := torch.nn.ModuleDict({"plain": plain, "steps": steps}))
+    plain, steps = model["plain"], model["steps"]
+    for y, known in zip((plain(x), steps(x), steps(x[1:2], 1), steps.each(x[0])), expected, strict=True):
+        assert y.shape == known.shape
+        assert error(y, known) < 0.01
+
+
+@pytest.mark.parametrize(("bits", "most"), [(8, 0.05), (4, 0.4)])
+def test_models_speak_with_quantised_weights(bits, most):
+    torch.manual_seed(0)
+    moshi = registry.build("moshi-tiny").eval()
+    codes = torch.randint(32, (1, moshi.num_rows, 6))
+    with torch.no_grad():
+        before = moshi(codes)
+        quantise(moshi, bits)
+        after = moshi(codes)
+    assert error(after.text_logits, before.text_logits) < most
+    assert error(after.audio_logits, before.audio_logits) < most
+    assert not torch.equal(after.text_logits, before.text_logits)
+    state = moshi.init_state(2)
+    for _ in range(3):
+        text, frame = moshi.step(torch.zeros(2, 4, 1, dtype=torch.int64), state, GREEDY)
+    assert text.shape == (2,)
+    assert frame.shape == (2, 4, 1)
+
+
+def test_a_text_goes_on_with_quantised_weights():
+    torch.manual_seed(0)
+    helium = registry.build("helium-tiny").eval()
+    quantise(helium, 4)
+    assert isinstance(helium.output, QuantisedLinear)
+    assert isinstance(helium.output.quantised, Int8Weight)
+    assert isinstance(helium.transformer.layers[0].attention.in_proj.quantised, Int4Weight)
+    assert len(continuations(generate(helium, [[1, 5]], max_tokens=4), 1)[0]) == 4
+
+
+def test_what_cannot_be_quantised_is_refused():
+    helium = registry.build("helium-tiny")
+    with pytest.raises(ValueError, match="3 bits"):
+        quantise(helium, 3)
+    with torch.device("meta"), pytest.raises(ValueError, match="for CPUs"):
+        quantise(registry.build("helium-tiny"))
+    add_adapter(helium, LoraSize(temporal=2))
+    with pytest.raises(ValueError, match="merge"):
+        quantise(helium)
+    use_adapter(helium, "default", merged=True)
+    quantise(helium)
