@@ -5,6 +5,7 @@ from moshi_zoo.cli.data_clean import clean
 from moshi_zoo.cli.data_encode import encode
 from moshi_zoo.cli.data_inspect import inspect
 from moshi_zoo.cli.data_replay import replay
+from moshi_zoo.cli.data_revoice import revoice
 from moshi_zoo.cli.data_scan import scan
 from moshi_zoo.cli.data_synth import synth
 
@@ -14,6 +15,7 @@ TOOLS = {
     "encode": encode,
     "inspect": inspect,
     "replay": replay,
+    "revoice": revoice,
     "scan": scan,
     "synth": synth,
 }

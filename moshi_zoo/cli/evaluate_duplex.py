@@ -31,6 +31,7 @@ def evaluate_duplex(
     audio_temperature: float = 0.8,
     audio_top_k: int = 250,
     padding_bonus: float = 0.0,
+    monologue: bool = True,
     extra_seconds: float = 2.5,
     batch_size: int = 32,
     out: Path | None = None,
@@ -54,6 +55,7 @@ def evaluate_duplex(
         audio_temperature: of codes.
         audio_top_k: codes are drawn among so many.
         padding_bonus: added to PAD's logit: above 0, Moshi says less.
+        monologue: false for a model that has learnt without text: it then writes none.
         extra_seconds: the user's room tone after each dialogue, so that late answers are heard.
         batch_size: conversations at once.
         out: the folder to write; runs/evaluations/MODEL/duplex, if not given.
@@ -68,7 +70,7 @@ def evaluate_duplex(
     if batch_size < 1 or extra_seconds < 0:
         raise ValueError(f"batch_size ({batch_size}) must be 1 or more, extra_seconds ({extra_seconds}) not negative")
     talk = TalkSettings(text_temperature, text_top_k, audio_temperature, audio_top_k, padding_bonus, seed)
-    settings = DuplexSettings(talk, extra_seconds, batch_size)
+    settings = DuplexSettings(talk, extra_seconds, batch_size, monologue)
     loaded = load_moshi(model, device)
     places = choose_dialogues(data, split, limit=limit, model=loaded)
     about = about_model(model, loaded.net, loaded.config, loaded.folder)

@@ -41,7 +41,8 @@ def command_line(function: Callable[..., None], verb: str, arguments: Mapping[st
     words = ["python", "-m", "moshi_zoo", *verb.split()]
     for name, parameter in inspect.signature(function).parameters.items():
         if (value := arguments[name]) != parameter.default:
-            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+            values = [] if value is True else value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return shlex.join(words)
 
 

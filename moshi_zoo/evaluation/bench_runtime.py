@@ -6,7 +6,6 @@ whole frame, from the sound of the user to that of Moshi, for one conversation a
 """
 
 import copy
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 

@@ -56,7 +56,7 @@ def side_by_side(results: Sequence[Result], measures: Sequence[str] = ()) -> Tab
     """A row for each model, a column for each measure.
 
     Args:
-        results: of one suite, on the same data.
+        results: of one suite, on the same dialogues; their codes may be of different codecs.
         measures: names; none: the first few of the first model.
 
     Raises:
@@ -64,7 +64,7 @@ def side_by_side(results: Sequence[Result], measures: Sequence[str] = ()) -> Tab
     """
     first, *others = results
     for other in others:
-        if (other.suite, other.data) != (first.suite, first.data):
+        if _measured_on(other) != _measured_on(first):
             raise ValueError(
                 f"{first.name} was measured by {first.suite} on {dict(first.data)}, {other.name} by {other.suite} on "
                 f"{dict(other.data)}: compare what was measured alike"
@@ -75,8 +75,12 @@ def side_by_side(results: Sequence[Result], measures: Sequence[str] = ()) -> Tab
         if name not in known:
             raise ValueError(unknown("measure", name, known))
     head = [first.suite, *(heading(known[name]) for name in chosen)]
-    rows = [[r.name, *(cell(r.figures[name]) if name in r.figures else "–" for name in chosen)] for r in results]
+    rows = [[r.name, *(cell(r.figures[name]) if name in r.figures else "-" for name in chosen)] for r in results]
     return [head, *rows]
+
+
+def _measured_on(result: Result) -> tuple[str, Mapping[str, Any]]:
+    return result.suite, {name: value for name, value in result.data.items() if name != "stores"}
 
 
 def _figure(entry: Mapping[str, Any]) -> Figure:

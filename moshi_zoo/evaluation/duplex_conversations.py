@@ -16,6 +16,7 @@ from moshi_zoo.evaluation.script import TimedTurn, timed_turns
 from moshi_zoo.models.conversation import Choosers
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.models.replies import replies
+from moshi_zoo.modules.code_embedding import NOTHING
 from moshi_zoo.runtime.settings import TalkSettings
 from moshi_zoo.tokenizer import Tokenizer
 
@@ -70,6 +71,11 @@ class Conversation:
         return [word for word in self.words if word.speaker != MAIN]
 
 
+def no_text(logits: Tensor, chance: Tensor) -> Tensor:
+    """What models without an inner monologue write: nothing, in each of the rows of logits [B, V]."""
+    return torch.full_like(chance, NOTHING, dtype=torch.int64)
+
+
 class TextChoice:
     """Draws text tokens that belong into a conversation: no marks of other modes, and none the tokenizer lacks.
 
@@ -101,6 +107,7 @@ def converse(
     *,
     extra_s: float,
     batch_size: int,
+    monologue: bool = True,
 ) -> Iterator[Conversation]:
     """Let Moshi talk to the users of dialogues, many at a time, those of about the same length together.
 
@@ -111,9 +118,11 @@ def converse(
         settings: how; chance is each dialogue's own.
         extra_s: room tone after each dialogue.
         batch_size: conversations at once.
+        monologue: whether Moshi writes.
     """
     device = moshi.initial_text.device
-    choosers = Choosers(TextChoice(settings, tokenizer, pad=moshi.pad_token), settings.audio)
+    write = TextChoice(settings, tokenizer, pad=moshi.pad_token) if monologue else no_text
+    choosers = Choosers(write, settings.audio)
     order = sorted(range(len(places)), key=lambda i: (places[i].num_frames, i))
     for batch in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
         chosen = [places[i] for i in batch]

@@ -41,6 +41,7 @@ class DuplexSettings:
         talk: how Moshi talks; each dialogue has its own chance, whoever is in its batch.
         extra_s: room tone after each dialogue, so that late answers are heard.
         batch_size: conversations at once.
+        monologue: whether Moshi writes; a model that has learnt without text (an ablation) must not.
         resamples: for the intervals.
         num_examples: conversations that are kept to be heard and seen.
     """
@@ -48,6 +49,7 @@ class DuplexSettings:
     talk: TalkSettings = field(default_factory=TalkSettings)
     extra_s: float = 2.5
     batch_size: int = 32
+    monologue: bool = True
     resamples: int = 1000
     num_examples: int = 10
 
@@ -145,7 +147,8 @@ def evaluate_duplex(
     if ears:
         _learn_voices(ears, places, moshi)
     tell("talking", len(places))
-    talks = converse(moshi, tokenizer, places, settings.talk, extra_s=settings.extra_s, batch_size=settings.batch_size)
+    how = {"extra_s": settings.extra_s, "batch_size": settings.batch_size, "monologue": settings.monologue}
+    talks = converse(moshi, tokenizer, places, settings.talk, **how)
     rows = []
     for conversation in talks:
         rows.append(_row(conversation, ears, keep=conversation.name in shown))

@@ -27,7 +27,7 @@ def asr_as_json(report: AsrReport, context: Context) -> str:
         **context,
         "settings": asdict(report.settings),
         "took_s": report.took,
-        "groups": {name: [figure_entry(f) for f in figures] for name, figures in report.groups.items()},
+        "groups": [{"name": n, "figures": [figure_entry(f) for f in figures]} for n, figures in report.groups.items()],
         "recordings": [
             {"name": row.name, "voice": row.voice, "said": row.said, "heard": row.heard} for row in report.rows
         ],

@@ -1,9 +1,9 @@
 """What each token of Moshi's rows counts in the loss (Moshi paper 3.4.4; spec of each preset beside it).
 
-``L = text + audio_weight * audio``: a weighted mean over the tokens of the text, and one over the codes of all generated
-rows. The semantic codes count a hundred times as much as the acoustic ones, and PAD, which two thirds of the text are,
-half as much as words. The weights depend on the targets alone, so that all means are exact over processes and parts of
-a batch: their denominators are known before the first product.
+``L = text + audio_weight * audio``: a weighted mean over the tokens of the text, and one over the codes of all
+generated rows. The semantic codes count a hundred times as much as the acoustic ones, and PAD, which two thirds of the
+text are, half as much as words. The weights depend on the targets alone, so that all means are exact over processes and
+parts of a batch: their denominators are known before the first product.
 """
 
 from collections.abc import Callable, Sequence

@@ -105,4 +105,4 @@ def _products(module: nn.Module) -> Iterator[tuple[nn.Module, str, Linear | Step
 
 
 def _times(x: Tensor, weight: QuantisedWeight) -> Tensor:
-    return weight.times(x.flatten(0, -2).float()).to(x.dtype).unflatten(0, x.shape[:-1])
+    return weight.times(x.flatten(0, -2).float()).to(x.dtype).view(*x.shape[:-1], -1)

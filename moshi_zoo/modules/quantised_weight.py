@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MIDDLE, _STEPS = 64, 63  # activations are 64 - 63 .. 64 + 63: more, and the kernel's 16-bit sums could overflow
-_FINER = 2 * _STEPS  # a rest of half a step, so many times as large, takes all steps again
+_MIDDLE, _STEPS = 64, 63  # activations become 64 - 63 .. 64 + 63: with more, the kernel's 16-bit sums could overflow
+_FINER = 2 * _STEPS  # what is rounded off, up to half a step, takes all steps again when it is so many times as large
 _GROUP, _ROWS = 32, 16  # of the four-bit kernel: columns that share a scale, and what rows come in
 
 
@@ -49,16 +49,16 @@ class Int8Weight:
                 weight, scales.double(), torch.zeros(len(weight), dtype=torch.int64), 0, torch.qint8
             )
         self._packed: Any = torch.ops.quantized.linear_prepack(codes.contiguous(), None)
+        self._multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
 
     def times(self, x: Tensor) -> Tensor:
         """The product x W^T: float32 [B, N] -> [B, M]."""
-        step = _nonzero(torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)) / _STEPS  # [B, 1]
-        exact = x / step
-        whole = exact.round()
-        both = torch.cat([whole, (exact - whole).mul_(_FINER)])
-        multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
-        y, rest = multiply(both, 1.0, _MIDDLE, self._packed).chunk(2)
-        return torch.add(y, rest, alpha=1 / _FINER).mul_(step)
+        largest = _nonzero(torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True))  # [B, 1]
+        x = x / largest
+        rounded = torch.fake_quantize_per_tensor_affine(x, 1 / _STEPS, _MIDDLE, 1, 2 * _MIDDLE - 1)
+        both = torch.cat([x, (x - rounded).mul_(_FINER)])
+        y = self._multiply(both, 1 / _STEPS, _MIDDLE, self._packed)
+        return torch.add(y[: len(x)], y[len(x) :], alpha=1 / _FINER).mul_(largest)
 
     def dense(self) -> Tensor:
         """The weight as it is now, float32 [M, N]."""

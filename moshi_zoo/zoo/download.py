@@ -86,9 +86,9 @@ def on_demand(uri: str, *, revision: str | None = None, to: Path | None = None, 
         raise ValueError(f"{uri!r} is no repository on the hub: write hf://owner/name or hf://owner/name@revision")
     repository, revision = match[1], match[2] or revision
     known = catalogue.of_repository(repository)
-    name = f"{known.name if known else repository}{f'@{revision}' if revision else ''}".replace(
-        "/", "/" if not known else "-"
-    )
+    name = known.name if known else repository
+    if revision:
+        name += "@" + revision.replace("/", "-")
     target = to or CHECKPOINTS / name
     if to is None and folder.is_zoo_folder(target):
         return target
