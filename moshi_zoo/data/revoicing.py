@@ -1,9 +1,9 @@
 """Speech in another voice, from a few minutes of that voice: each frame is replaced by the one of theirs most like it.
 
 Unit selection, as concatenative synthesis and kNN voice conversion do it: sounds are compared after what is typical of
-each voice (mean and deviation of its cepstra) is taken away, and runs of frames that belong together are preferred. What
-comes out is rough, but word for word and frame for frame what went in: a model that learns from it learns a voice, and
-unlearns nothing that it says.
+each voice (mean and deviation of its cepstra) is taken away, and runs of frames that belong together are preferred.
+What comes out is rough, but word for word and frame for frame what went in: a model that learns from it learns a voice,
+and unlearns nothing that it says.
 """
 
 import math
