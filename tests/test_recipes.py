@@ -14,9 +14,10 @@ from moshi_zoo.cli import trainer
 from moshi_zoo.training.stage import Stage
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-OVERLAYS = sorted(path for folder in ("with", "ablations") for path in (RECIPES / folder).rglob("*.yaml"))
 CHAINS = sorted(RECIPES.rglob("chain*.yaml"))  # tests/test_chains.py
+OVERLAYS = sorted({path for folder in ("with", "ablations") for path in (RECIPES / folder).rglob("*.yaml")} - {*CHAINS})
 STAGES = sorted(set(RECIPES.rglob("*.yaml")) - set(OVERLAYS) - set(CHAINS))
+ABLATIONS = RECIPES / "ablations/moshi"
 NANO = RECIPES / "nano/mimi.yaml"
 NANO_TEXT = RECIPES / "nano/helium.yaml"
 CPU = RECIPES / "with/cpu.yaml"
@@ -59,9 +60,11 @@ def test_a_recipe_makes_its_stage_and_data(path):
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name)
 def test_an_overlay_goes_onto_the_nano_recipe(path):
-    nano = BASES.get(path.stem, NANO)
-    plain = trainer.run(["--config", str(nano)]).recipe
-    made = trainer.run(["--config", str(nano), "--config", str(path)])
+    before = ["--config", str(RECIPES / "nano/moshi.yaml" if path.parent == ABLATIONS else BASES.get(path.stem, NANO))]
+    if path.parent == ABLATIONS and path.stem != "short":
+        before += ["--config", str(ABLATIONS / "short.yaml")]
+    plain = trainer.run(before).recipe
+    made = trainer.run([*before, "--config", str(path)])
     if path != CPU:  # which the nano recipe has already
         assert made.recipe != plain
 

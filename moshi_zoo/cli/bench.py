@@ -110,7 +110,7 @@ def runtime(
     """Measure the steps of conversations in real time with random weights, side by side with PyPI moshi.
 
     Args:
-        device: cpu (float32, and weights of eight and four bits) or cuda (bfloat16).
+        device: cpu (float32, and weights of sixteen, eight and four bits) or cuda (bfloat16).
         threads: of the CPU; all cores by default.
         size: the preset to build, with the codec of its size; moshi-base by default, moshi-7b on a GPU.
         sessions: how many conversations to have at once; by default 1 and 8, on a GPU 1, 16, 32 and 64.

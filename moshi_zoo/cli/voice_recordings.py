@@ -55,11 +55,11 @@ def choose_recordings(target: str, others: Sequence[str] | None, sample_rate: in
         )
     sources = [synthetic.prepare() if source == "synthetic" else source for source in others or ["synthetic"]]
     found = [recording for source in sources for recording in find(source)]
-    paths, names = {recording.path for recording in own}, {recording.speaker for recording in own} - {None}
+    of_target = _same_people(own, found)
     by_speaker: dict[str, list[Recording]] = defaultdict(list)
     for recording in found:
         who = recording.speaker
-        if who and who not in names and recording.path not in paths and recording.kind not in ("noise", "rir"):
+        if who and who not in of_target and recording.kind not in ("noise", "rir"):
             by_speaker[who].append(recording)
     speakers = sorted(by_speaker, key=lambda name: hashlib.sha256(name.encode()).digest())
     for_floor = max(round(_FLOOR_SHARE * len(speakers)), 1)
@@ -69,6 +69,18 @@ def choose_recordings(target: str, others: Sequence[str] | None, sample_rate: in
         learnt=_evenly(by_speaker, learnt, sample_rate, most=_MOST_LEARNT),
         floor=_evenly(by_speaker, floor, sample_rate, most=2 * len(floor)),
     )
+
+
+def _same_people(own: "Sequence[Recording]", found: "Sequence[Recording]") -> set[str]:
+    """Names under which the target is among other recordings: by name, or because she says the very same there."""
+    sizes = {recording.path.stat().st_size for recording in own}
+    digests = {_digest(recording) for recording in own}
+    twins = {r.speaker for r in found if r.speaker and r.path.stat().st_size in sizes and _digest(r) in digests}
+    return twins | {recording.speaker for recording in own if recording.speaker}
+
+
+def _digest(recording: "Recording") -> bytes:
+    return hashlib.sha256(recording.path.read_bytes()).digest()
 
 
 def _evenly(

@@ -18,6 +18,7 @@ from moshi_zoo.spectrogram import MelSpectrogram
 _PARTS = 4  # of a frame: spectra of 20 ms
 _NUM_MELS, _NUM_CEPSTRA, _MIN_HZ, _MAX_HZ = 40, 12, 80.0, 7600.0
 _SPEECH_DB = -38.0  # below the loudest frames: what is quieter is a pause
+_DIGITAL_SILENCE = -10.0  # log energy: what the floor of the bands alone amounts to
 _NEIGHBOURS = 0.5  # weight of the frames before and after
 _LOUDNESS = 2.0  # weight of the level, one number beside twelve cepstra
 _CANDIDATES = 24  # units looked at for each frame
@@ -68,7 +69,7 @@ def sounds(wavs: Sequence[Tensor], sample_rate: int, frame_size: int) -> list[So
     levels = every[..., 0].mean(1)  # [T], of log energy
     threshold = levels.quantile(0.98) + _SPEECH_DB / 10 * math.log(10)
     spoken = every[levels > threshold].flatten(0, 1)
-    if len(spoken) < 2:
+    if float(levels.max()) < _DIGITAL_SILENCE:
         raise ValueError("nobody speaks in these recordings")
     mean, deviation = spoken.mean(0), spoken.std(0).clamp(min=1e-3)
     found = []

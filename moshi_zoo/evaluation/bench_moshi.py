@@ -1,8 +1,8 @@
 """Moshi's speed and memory beside PyPI ``moshi``, with the same random weights, in the same run.
 
-Training is a forward and a backward pass through both transformers with the loss of moshi-finetune; there, the package
-keeps only the inputs of its layers (``gradient_checkpointing=True``) and all logits. A step is a frame of one
-conversation as the real-time server takes it, without the codec. It cannot be faster than its weights are read.
+Training is a forward and a backward pass through both transformers with the loss of moshi-finetune. Both sides keep
+only the inputs of their layers, as the recipes of large models do; the package also all logits. A step is a frame of
+one conversation as the real-time server takes it, without the codec. It cannot be faster than its weights are read.
 """
 
 import importlib
@@ -115,7 +115,7 @@ def our_training(model: Moshi, codes: Tensor) -> Step:
     """A step of training, up to the gradients; returns the loss."""
     codes, objective = codes.to(model.initial_text.device), MultistreamLoss(mean="pooled", epad_weight=0.5)
     names = {"pad": model.pad_token, "epad": model.epad_token, "num_own": model.num_own_codebooks}
-    net = model.depth
+    net, model.temporal.transformer.checkpointing = model.depth, True
     depth = DepthModel(net, lambda: net.output.weight, list(net.parameters()), net.chunk)
 
     def step() -> Tensor:

@@ -1,8 +1,8 @@
 """Moshi's step in real time beside PyPI ``moshi``, with the same random weights, in the same run.
 
-On a CPU: the step of one conversation in float32, and with weights of eight and four bits; what these change in the
-logits; and how long it takes to read the weights once, which no step can do without. On a GPU: bfloat16. On both: the
-whole frame, from the sound of the user to that of Moshi, for one conversation and for many in one batch.
+On a CPU: the step of one conversation in float32, and with weights of sixteen, eight and four bits; what these change
+in the logits; and how long it takes to read the weights once, which no step can do without. On a GPU: bfloat16. On
+both: the whole frame, from the sound of the user to that of Moshi, for one conversation and for many in one batch.
 """
 
 import copy
@@ -33,7 +33,7 @@ from moshi_zoo.tokenizer import Tokenizer
 
 PEER = "moshi"
 _FLOOR = "memory"
-_QUANTISED: dict[str, Bits] = {f"{OURS}, int8": 8, f"{OURS}, int4": 4}
+_QUANTISED: dict[str, Bits] = {f"{OURS}, float16": 16, f"{OURS}, int8": 8, f"{OURS}, int4": 4}
 _TEXT = "what the pieces of this text are is of no matter: the model draws them by chance"
 _PIECES = 300  # of its tokenizer
 _HEARD = 50  # random frames that the error of the logits is measured on

@@ -6,6 +6,8 @@ the backward pass takes a third more work.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,25 +48,32 @@ class _InPieces(torch.autograd.Function):
         grad_x = torch.zeros_like(x) if ctx.needs_input_grad[2] else None
         grads: list[Tensor | None] = [None] * len(parameters)
         losses = []
-        for piece in pieces:
-            part = x[piece].detach().requires_grad_()
-            with torch.enable_grad():
-                loss = compute(part, piece)
-            found, *more = torch.autograd.grad(loss, [part, *parameters], allow_unused=True)
-            losses.append(loss.detach())
-            if grad_x is not None and found is not None:
-                grad_x[piece] = found
-            for i, grad in enumerate(more):
-                if grad is not None:
-                    before = grads[i]
-                    grads[i] = grad if before is None else before.add_(grad)
-        ctx.save_for_backward(grad_x, *grads)
+        with ExitStack() as hooks:
+            for i, parameter in enumerate(parameters):
+                hooks.callback(parameter.register_hook(partial(_keep, grads, i)).remove)
+            for piece in pieces:
+                part = x[piece].detach().requires_grad_()
+                with torch.enable_grad():
+                    loss = compute(part, piece)
+                found = torch.autograd.grad(loss, [part, *parameters], allow_unused=True)[0]
+                losses.append(loss.detach())
+                if grad_x is not None and found is not None:
+                    grad_x[piece] = found
+        ctx.grads = [grad_x, *grads]
         return _total(losses, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(None if g is None else g * grad_total.to(g.dtype) for g in ctx.saved_tensors)
+        grads, ctx.grads = ctx.grads, None  # in place: they are as large as the parameters
+        return None, None, *(None if g is None else g.mul_(grad_total.to(g.dtype)) for g in grads)
+
+
+def _keep(sums: list[Tensor | None], index: int, grad: Tensor) -> Tensor:
+    """Add a parameter's gradient up as soon as it is there, and let go of it: all of a piece would be a second set."""
+    before = sums[index]
+    sums[index] = grad if before is None else before.add_(grad)
+    return grad.new_zeros(()).expand_as(grad)
 
 
 def _total(losses: list[Tensor], like: Tensor) -> Tensor:

@@ -66,8 +66,8 @@ class DepthTransformer(nn.Module):
 
     Attributes:
         chunk: frames that a loss had better take at a time: all activations of a minute of speech take more memory than
-            the temporal transformer's. As many as the width: they then take about as much as the gradients, which every
-            chunk goes through once.
+            the temporal transformer's. Few for a large model, whose gradients every chunk goes through; but enough to
+            be worth reading its weights.
 
     Raises:
         ValueError: if the sizes do not fit each other.
@@ -82,7 +82,8 @@ class DepthTransformer(nn.Module):
             )
         if size.dim % size.num_heads:
             raise ValueError(f"the depth dim ({size.dim}) must be divisible by num_heads ({size.num_heads})")
-        self.size, self.num_steps, self.chunk = size, num_steps, size.dim
+        self.size, self.num_steps = size, num_steps
+        self.chunk = max(2**16 // size.dim, size.dim // 4)
         width, rank = size.embedding_rank or size.dim, size.embedding_rank
         self.in_proj = StepLinear(context_dim, size.dim, schedule)
         # the last of each table is the initial token

@@ -1,6 +1,7 @@
 """Layers whose weights are quantised, in the place of those that were trained."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -8,29 +9,33 @@ from torch import Tensor, nn
 
 from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.lora_layers import Adapted
-from moshi_zoo.modules.quantised_weight import Int4Weight, Int8Weight, QuantisedWeight
+from moshi_zoo.modules.quantised_weight import Float16Weight, Int4Weight, Int8Weight, QuantisedWeight
 from moshi_zoo.modules.step_linear import StepLinear
 
-Bits = Literal[8, 4]
-_KINDS = {8: Int8Weight, 4: Int4Weight}
+Bits = Literal[16, 8, 4]
+Kind = Callable[[Tensor], QuantisedWeight]
+_KINDS: dict[Bits, Kind] = {16: Float16Weight, 8: Int8Weight, 4: Int4Weight}
+_FEW = 2**18  # numbers of a weight, which are multiplied sooner than all is made ready for a quantised product
 
 
-def quantise(module: nn.Module, bits: Bits = 8) -> None:
-    """Quantise the weights of all products in place, for generation on a CPU; embeddings and norms stay as they are.
+def quantise(module: nn.Module, bits: Bits = 8, *, smallest: int = _FEW) -> None:
+    """Quantise the weights of products in place, for generation on a CPU; embeddings and norms stay as they are.
 
     With four bits those of output products, whose errors nothing after them corrects, have eight. What is quantised can
     be neither trained, saved nor moved to another device: load the model again.
 
     Args:
         module: a model, such as :class:`Moshi` or :class:`Helium`, or a part of one.
-        bits: of a weight.
+        bits: of a weight; 16: half precision.
+        smallest: weights of fewer numbers stay as they are. By default those of which nothing is gained: a nano model
+            has no others.
 
     Raises:
         ValueError: if the module is not on a CPU, uses adapters that are not merged, or ``bits`` is another number.
     """
     if bits not in _KINDS:
-        raise ValueError(f"weights of {bits} bits are not known here: use 8 or 4")
-    for parent, name, layer in list(_products(module)):
+        raise ValueError(f"weights of {bits} bits are not known here: use 16, 8 or 4")
+    for parent, name, layer in list(_products(module, smallest)):
         if layer.weight.device.type != "cpu":
             raise ValueError(f"quantised weights are for CPUs, and {name} is on {layer.weight.device}: use bfloat16")
         if isinstance(layer, Adapted) and layer.beside is not None:
@@ -48,9 +53,9 @@ class QuantisedLinear(nn.Module):
         kind: makes the weight.
     """
 
-    def __init__(self, layer: Linear, kind: type[Int8Weight] | type[Int4Weight]):
+    def __init__(self, layer: Linear, kind: Kind):
         super().__init__()
-        self.quantised: QuantisedWeight = kind(layer.weight)
+        self.quantised = kind(layer.weight)
         self.bias = None if layer.bias is None else layer.bias.detach()
 
     @property
@@ -73,10 +78,10 @@ class QuantisedStepLinear(nn.Module):
         kind: makes the weights.
     """
 
-    def __init__(self, layer: StepLinear, kind: type[Int8Weight] | type[Int4Weight]):
+    def __init__(self, layer: StepLinear, kind: Kind):
         super().__init__()
         self.schedule = layer.schedule
-        self.quantised: Sequence[QuantisedWeight] = [kind(weight) for weight in layer.weight]
+        self.quantised = [kind(weight) for weight in layer.weight]
 
     @property
     def weight(self) -> Tensor:
@@ -97,10 +102,10 @@ class QuantisedStepLinear(nn.Module):
         return torch.stack([_times(x, weight) for weight in self.quantised])
 
 
-def _products(module: nn.Module) -> Iterator[tuple[nn.Module, str, Linear | StepLinear]]:
+def _products(module: nn.Module, smallest: int) -> Iterator[tuple[nn.Module, str, Linear | StepLinear]]:
     for parent in module.modules():
         for name, layer in parent.named_children():
-            if isinstance(layer, Linear | StepLinear):
+            if isinstance(layer, Linear | StepLinear) and math.prod(layer.weight.shape[-2:]) >= smallest:
                 yield parent, name, layer
 
 

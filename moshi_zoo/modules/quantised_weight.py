@@ -1,7 +1,7 @@
-"""Weights of eight or four bits for products on a CPU: what is read per token shrinks, and with it the time.
+"""Weights of sixteen, eight or four bits for products on a CPU: what is read for each token shrinks.
 
 Weight-only: activations keep their precision. PyTorch's own kernels are used, those that were the fastest for the few
-rows that streams bring: FBGEMM's for eight bits, and its packed one for four.
+rows that streams bring: FBGEMM's for sixteen and eight bits, and the packed one for four.
 """
 
 import warnings
@@ -26,6 +26,26 @@ class QuantisedWeight(Protocol):
     def dense(self) -> Tensor:
         """The weight as it is now, float32 [M, N]."""
         ...
+
+
+class Float16Weight:
+    """Half precision: next to nothing changes. Also by far the fastest exact way to multiply two to eight rows.
+
+    Args:
+        weight: [M, N].
+    """
+
+    def __init__(self, weight: Tensor):
+        self._packed: Any = torch.ops.quantized.linear_prepack_fp16(weight.detach().float().contiguous(), None)
+        self._multiply = torch.ops.quantized.linear_dynamic_fp16.default
+
+    def times(self, x: Tensor) -> Tensor:
+        """The product x W^T: float32 [B, N] -> [B, M]."""
+        return self._multiply(x, self._packed)
+
+    def dense(self) -> Tensor:
+        """The weight as it is now, float32 [M, N]."""
+        return torch.ops.quantized.linear_unpack_fp16(self._packed)[0].float()
 
 
 class Int8Weight:

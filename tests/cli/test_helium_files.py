@@ -30,7 +30,7 @@ def tiny(tmp_path, monkeypatch, tokenizer):
 def test_model_and_tokenizer_come_back_as_they_were(tiny, tokenizer, moshi_zoo, tmp_path, layout, family):
     code, out, err = moshi_zoo("export", "tiny", "--format", layout, "--out", "there")
     assert code == 0, err
-    assert out.split() == ["there/model.safetensors", "there/config.json", "there/tokenizer.model"]
+    assert out.split() == ["there/model.safetensors", "there/config.json", "there/tokenizer.model", "there/README.md"]
     config = json.loads((tmp_path / "there/config.json").read_text())
     assert config["model_type"] == family
     assert [config[f"{name}_token_id"] for name in ("bos", "eos", "pad")] == [1, 2, 3]

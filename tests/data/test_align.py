@@ -69,9 +69,10 @@ def test_words_that_no_dictionary_has_are_said_as_they_are_spelled(tmp_path):
 
 
 def test_an_odd_voice_is_aligned_word_by_word(tmp_path):
-    text = "The king dreamed of the rare tooth. The code is three one seven zero six."
-    utterance = synthesize(text, Voice("en-us", "Andy", rate=160))
+    text = "We hid the machine under Rome, but it was too wise."
+    utterance = synthesize(text, Voice("en-us", "david", rate=150))
     audio.save(tmp_path / "a.wav", utterance.wav[None], utterance.sample_rate)
-    words = Aligner().align(tmp_path / "a.wav", text).words
-    assert [word for word, _, _ in words] == [spoken_form(word) for word in text.split()]
-    assert words[1][1] == pytest.approx(utterance.words[1].start_s, abs=0.12)
+    found = Aligner().align(tmp_path / "a.wav", text)
+    assert [word for word, _, _ in found.words] == [spoken_form(word) for word in text.split()]
+    assert found.words[1][1] == pytest.approx(utterance.words[1].start_s, abs=0.12)
+    assert found.phonemes is None
