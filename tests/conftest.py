@@ -6,6 +6,7 @@ import socket
 # One thread each: the tensors are tiny, and threads that wait for a busy core make tests several times slower. Set
 # before torch is imported, and inherited by the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")  # before the first test that logs: wandb asks once a process
 
 import hypothesis
 import pytest

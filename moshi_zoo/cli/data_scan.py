@@ -117,19 +117,32 @@ def _sum(found: "list[Scanned]", usable: "list[Scanned]", *, conversations: bool
 
 def _next(usable: "list[Scanned]", out: Path | None, *, conversations: bool) -> str:
     manifest = out or Path("MANIFEST.jsonl")
-    store = "data encode {} --model CODEC --out STORE" + ("" if conversations else " --view monologue")
-    lines = ["next:"] if out else ["next: scan again with --out MANIFEST.jsonl, then"]
+    aligned = manifest.with_name(f"{manifest.stem}.aligned.jsonl")
+    without = any(item.recording.text is None for item in usable)
+    align = [f"data align {manifest} --out {aligned}{' --transcriber faster-whisper' if without else ''}"]
     if all(item.words for item in usable):
-        lines.append(f"  {store.format(manifest)}")
-    else:
-        aligned = manifest.with_name(f"{manifest.stem}.aligned.jsonl")
-        without = any(item.recording.text is None for item in usable)
-        transcriber = " --transcriber faster-whisper" if without else ""
-        lines += [f"  data align {manifest} --out {aligned}{transcriber}", f"  {store.format(aligned)}"]
-    lines.append("  fit --config recipes/nano/voice.yaml --init_from.net MODEL --data.source STORE")
+        align, aligned = [], manifest
+    lines = ["next:"] if out else ["next: scan again with --out MANIFEST.jsonl, then"]
+    if conversations:
+        fit = "fit --config recipes/moshi/lora.yaml --init_from.net MODEL --data.source STORE"
+        return "\n  ".join([*lines, *align, f"data encode {aligned} --model CODEC --out STORE", fit])
+    small = [
+        "for a small Moshi:",
+        f"data encode {manifest} --model CODEC --view mono --copies 6 --out VOICE",
+        "data revoice DIALOGUES --voice VOICE --model CODEC --out NEW",
+        "fit --config recipes/nano/voice.yaml --init_from.net MODEL --data.source NEW",
+    ]
+    large = [
+        "for a large one:",
+        *align,
+        f"data encode {aligned} --model CODEC --view monologue --out VOICE",
+        "data replay DIALOGUES --model MODEL --out REPLAY",
+        "fit --config recipes/voice/lora.yaml --init_from.net MODEL --data.source VOICE:0.5,REPLAY:0.5",
+    ]
+    text = "\n".join([*lines, *("\n    ".join(["  " + way[0], *way[1:]]) for way in (small, large))])
     if (minutes := sum(item.speech_s for item in usable) / 60) < _LEAST_MINUTES:
-        lines.append(f"{minutes:.1f} minutes are little: a voice is learnt well from about two on")
-    return "\n".join(lines)
+        text += f"\n{minutes:.1f} minutes are little: a voice is learnt well from about two on"
+    return text
 
 
 def _line(item: "Scanned", folder: Path, held_out: float) -> dict[str, Any]:
