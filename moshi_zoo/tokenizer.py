@@ -22,6 +22,7 @@ FILE = "tokenizer.model"
 _SPACE = "\u2581"  # SentencePiece's own spelling of a space: where a text has this character, it is spelled in bytes
 _CONTROL = "<|control_{}|>"
 _MOST_CONTROL_TOKENS = 64
+_HEARD = 1  # of the spare control tokens: the one that is the user's in chats, too
 _LINE_CHARACTERS = 2000  # longer lines are cut for training
 _THREADS = 4  # part of the result: sums of floats depend on it
 _QUIET = 2  # SentencePiece's log level: errors only
@@ -44,6 +45,7 @@ class Tokenizer:
         pad: Fills rows; in Moshi's text stream: nothing is said. Without one of its own, a tokenizer pads with eos.
         epad: SentencePiece's ``unk``; in Moshi's text stream: the next word begins.
         control: The spare control tokens; none in files from elsewhere.
+        heard: Announces a word of the user's in a monologue that hears; None: there is no spare control token for it.
 
     Raises:
         ValueError: if these bytes are no such file, or it lacks bos or eos.
@@ -63,6 +65,7 @@ class Tokenizer:
             raise ValueError(f"this tokenizer lacks bos or eos (their ids are {self.bos} and {self.eos})")
         self.pad = self._pieces.pad_id() if self._pieces.pad_id() >= 0 else self.eos
         self.control = tuple(self._control_tokens())
+        self.heard = self.control[_HEARD] if len(self.control) > _HEARD else None
         self._silent = {i for i in range(self.vocab_size) if self._pieces.is_control(i)} | {self.epad}
         self._bytes = [self._pieces.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
         self._has_bytes = self.epad not in self._bytes
@@ -187,17 +190,26 @@ class Tokenizer:
         """Words of a row with a token for each frame, as Moshi writes them, and the frame in which each begins.
 
         A word begins after padding, or with a piece that begins with a space; what is no token of ours is padding.
+        Words that :attr:`heard` announces are the user's, and left out: :meth:`words_heard` has them.
         """
-        words: list[tuple[int, str]] = []
+        return [(frame, word) for frame, word, is_heard in self._words(row) if not is_heard]
+
+    def words_heard(self, row: Sequence[int]) -> list[tuple[int, str]]:
+        """As :meth:`words`, those that Moshi has heard the user say."""
+        return [(frame, word) for frame, word, is_heard in self._words(row) if is_heard]
+
+    def _words(self, row: Sequence[int]) -> Iterator[tuple[int, str, bool]]:
         word: list[int] = []
+        is_heard = False
         for frame, token in enumerate([*row, self.pad]):
             is_text = 0 <= token < self.vocab_size and token not in self._silent
             if word and not (is_text and not self.piece(token).startswith(_SPACE)):
-                words.append((frame - len(word), self.decode(word)))
-                word = []
+                yield frame - len(word), self.decode(word), is_heard
+                word, is_heard = [], False
             if is_text:
                 word.append(token)
-        return words
+            else:
+                is_heard = token == self.heard
 
     def piece(self, token: int) -> str:
         """How SentencePiece writes a token, with U+2581 for a space."""

@@ -30,6 +30,7 @@ def synth(
     user_recordings: str | None = None,
     digit_share: float = 0.0,
     noise: str | None = None,
+    reply_s: float = 0.24,
     view: Literal["recorded", "mono"] = "recorded",
     num_codebooks: int | None = None,
     processes: int | None = None,
@@ -59,6 +60,7 @@ def synth(
         digit_share: share of the other dialogues in which synthetic users say nothing but digits, as recorded ones do.
         noise: folder or manifest of noise recordings for the augmentation, those of the split or without one; hiss, if
             not given.
+        reply_s: time that Moshi takes to reply, in the mean; a model that writes down what it hears needs 0.6.
         view: with --codec, encode the channels as they are (recorded), or both speakers mixed into one (mono).
         num_codebooks: with --codec, codes a frame; all the codec has, if not given.
         processes: with --codec, how many speak and encode side by side; as many as there are cores, if not given.
@@ -66,7 +68,7 @@ def synth(
     """
     from moshi_zoo.data.dialogue_corpus import Corpus
 
-    corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, noise)
+    corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, noise, reply_s)
     if minutes is None and dialogues is None:
         minutes = _MINUTES
     if codec is None:

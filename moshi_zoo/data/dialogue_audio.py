@@ -13,7 +13,7 @@ from torch import Tensor
 from moshi_zoo.data.alignments import MAIN, OTHER, Word
 from moshi_zoo.data.augment import Noises, UserAugmentation, Wav, augmented_user, room_tone
 from moshi_zoo.data.dialogue import Dialogue, Turn
-from moshi_zoo.data.dialogue_audio_timing import schedule
+from moshi_zoo.data.dialogue_audio_timing import REPLY_S, schedule
 from moshi_zoo.data.dialogue_audio_voices import Talker
 from moshi_zoo.data.espeak import Interval, Utterance
 
@@ -58,6 +58,7 @@ def speak(
     augmentation: UserAugmentation | None,
     noises: Noises,
     rng: random.Random,
+    reply_s: float = REPLY_S,
 ) -> SpokenDialogue:
     """Speak a dialogue.
 
@@ -68,11 +69,12 @@ def speak(
         augmentation: What is done to the user's channel. None: nothing.
         noises: For the augmentation.
         rng: Source of all draws.
+        reply_s: Time that Moshi takes to reply, in the mean.
     """
     talkers = {"moshi": moshi, "user": user}
     spoken = [_speech(talkers[turn.speaker], turn) for turn in dialogue.turns]
     durations = [_duration(utterance) for utterance in spoken]
-    starts, seconds = schedule(dialogue.turns, durations, rng)
+    starts, seconds = schedule(dialogue.turns, durations, rng, reply_s=reply_s)
     levels = {"moshi": _SPEECH_DB, "user": _SPEECH_DB + rng.uniform(*_USER_DB)}
     mouths = {who: _mixed(dialogue.turns, spoken, starts, seconds, who, level) for who, level in levels.items()}
     heard = mouths["user"]

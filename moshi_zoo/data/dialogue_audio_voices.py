@@ -27,6 +27,7 @@ USERS: dict[Split, tuple[str, ...]] = {
 }
 """The users' voices; those of a split are heard in no other."""
 
+_SPEEDS = (0.82, 1.22)  # of recorded users in training: they are few, and there are to be more voices than that
 _WORD_GAP_S = (0.06, 0.2)  # between recorded words: shorter than any gap between turns
 
 
@@ -64,10 +65,19 @@ class RecordedTalker:
         takes: Word -> recordings of it.
         rng: Chooses the takes and the pauses between words.
         sample_rate: Of the speech.
+        speed: How much faster than recorded, and by that higher, as of somebody with a shorter throat.
     """
 
-    def __init__(self, name: str, takes: dict[str, list[Recording]], rng: random.Random, sample_rate: int):
-        self.name, self.takes, self.rng, self.sample_rate = name, takes, rng, sample_rate
+    def __init__(
+        self,
+        name: str,
+        takes: dict[str, list[Recording]],
+        rng: random.Random,
+        sample_rate: int,
+        *,
+        speed: float = 1.0,
+    ):
+        self.name, self.takes, self.rng, self.sample_rate, self.speed = name, takes, rng, sample_rate, speed
 
     def say(self, text: str) -> Utterance:
         """See :class:`Talker`.
@@ -96,7 +106,7 @@ class RecordedTalker:
         if recording.words:
             first, last = recording.words[0], recording.words[-1]
             clip = clip[round(first[1] * rate) : round(last[2] * rate)]
-        clip = soxr.resample(clip, rate, self.sample_rate, quality="HQ")
+        clip = soxr.resample(clip, rate * self.speed, self.sample_rate, quality="HQ")
         return (clip / max(float(np.sqrt(np.mean(clip**2))), 1e-5) * 0.1).astype(np.float32)
 
 
@@ -139,7 +149,8 @@ class RecordedWords:
             known = ", ".join(sorted(self._by_split))
             raise ValueError(f"{self.source} has no speaker for the split {split!r}, only for {known}")
         name = rng.choice(sorted(speakers))
-        return RecordedTalker(name, speakers[name], rng, sample_rate)
+        speed = rng.uniform(*_SPEEDS) if split == "train" else 1.0
+        return RecordedTalker(name, speakers[name], rng, sample_rate, speed=speed)
 
 
 def synthetic_user(engine: Engine, split: Split, rng: random.Random) -> SyntheticTalker:

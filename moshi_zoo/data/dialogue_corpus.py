@@ -12,6 +12,7 @@ from moshi_zoo.data.dialogue import Dialogue
 from moshi_zoo.data.dialogue_audio import SAMPLE_RATE, SpokenDialogue, speak
 from moshi_zoo.data.dialogue_audio_digits import digit_dialogue
 from moshi_zoo.data.dialogue_audio_reading import RecordedReadings
+from moshi_zoo.data.dialogue_audio_timing import REPLY_S
 from moshi_zoo.data.dialogue_audio_voices import MOSHI, RecordedWords, SyntheticTalker, Talker, synthetic_user
 from moshi_zoo.data.dialogue_tasks import DIGITS, Split
 from moshi_zoo.data.dialogues import dialogue
@@ -24,7 +25,7 @@ AUGMENTATIONS: dict[str, UserAugmentation | None] = {"none": None, "mild": MILD,
 BLOCK = 32
 """Dialogues of one engine: espeak's sound depends on what it said before, so a new one begins with each block."""
 
-_VERSION = 2  # of the dialogues: change it with anything that changes a sample
+_VERSION = 3  # of the dialogues: change it with anything that changes a sample
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Corpus:
         digit_share: Of the dialogues whose user is espeak: those in which it says nothing but digits, as recorded
             users do.
         noise: Folder or manifest of noise for the augmentation. None: hiss is made.
+        reply_s: Time that Moshi takes to reply, in the mean, in seconds.
 
     Raises:
         ValueError: if shares make no sense.
@@ -52,12 +54,15 @@ class Corpus:
     user_recordings: str | None = None
     digit_share: float = 0.0
     noise: str | None = None
+    reply_s: float = REPLY_S
 
     def __post_init__(self) -> None:
         if sum(self.recorded_shares.values()) > 1 + 1e-9:
             raise ValueError(f"shares of user_recordings add up to more than 1: {self.user_recordings}")
         if not 0 <= self.digit_share <= 1:
             raise ValueError(f"digit_share is {self.digit_share}; it must be 0 to 1")
+        if not 0.1 <= self.reply_s <= 3:
+            raise ValueError(f"reply_s is {self.reply_s}; it must be 0.1 to 3 seconds")
 
     @property
     def recorded_shares(self) -> dict[str, float]:
@@ -140,7 +145,15 @@ class Speaker:
         written, user = self._with_recorded(recordings, number, rng) if recordings else self._with_espeak(number, rng)
         moshi = SyntheticTalker(self.engine, MOSHI)
         augmentation = AUGMENTATIONS[corpus.augmentation]
-        spoken = speak(written, moshi=moshi, user=user, augmentation=augmentation, noises=self._noises, rng=rng)
+        spoken = speak(
+            written,
+            moshi=moshi,
+            user=user,
+            augmentation=augmentation,
+            noises=self._noises,
+            rng=rng,
+            reply_s=corpus.reply_s,
+        )
         return Take(number, written, spoken, {"moshi": moshi.name, "user": user.name}, recordings is not None)
 
     def _whose(self, lot: float) -> RecordedWords | RecordedReadings | None:

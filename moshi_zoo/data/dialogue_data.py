@@ -54,7 +54,8 @@ class DialogueData(LightningDataModule):
         validation_items: The most dialogues to validate on.
         text_delay_s: How much earlier than the speech the text is: a range, drawn from for each window. The paper's
             pre-training takes [-0.6, 0.6]; speech recognition something below 0, text-to-speech above.
-        text_of: Whose words become text.
+        text_of: Whose words become text. ``moshi_and_heard``: Moshi's, and between them what it hears the user say,
+            ``heard_delay_s`` after it is said.
         modes: Ways of using the rows that are trained side by side, by their weights: conversation (``duplex``),
             recognition (``asr``) and reading aloud (``tts``), each with its ``text_delay_s``; the first validates.
             None: conversation alone, with the delay above.
@@ -62,7 +63,7 @@ class DialogueData(LightningDataModule):
         user_dropout: Share of the user's codes that are taken away in training, so that the model listens better.
         text_mask: Share of the text tokens that are taken away in training (Moshi paper 4.4: 0.3 in pre-training).
         heard_delay_s: Batches get ``heard`` int64 [B, T] too: the user's words as a row of text, so much later than
-            they are said, and -1 where they are not known. None: they do not.
+            they are said, and -1 where they are not known. None: they do not. 0.4 to 0.6 is about a word's length.
         crowded: What becomes of words that come too fast for their tokens.
         word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.
         num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.

@@ -17,10 +17,12 @@ from moshi_zoo.data.alignments import MAIN, Word
 from moshi_zoo.data.code_store import CodeStore
 from moshi_zoo.data.dialogue_masks import Masks
 from moshi_zoo.data.dialogue_modes import Mode, ModeName, mark
+from moshi_zoo.data.heard_words import HeardWords
 from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens, WordTokens
 
-TextOf = Literal["moshi", "user", "both"]
-"""Whose words the text row has."""
+TextOf = Literal["moshi", "user", "both", "moshi_and_heard"]
+"""Whose words the text row has. ``moshi_and_heard``: Moshi's, and between them the user's as Moshi hears them, a moment
+after they are said, each announced by a mark; see :class:`HeardWords`."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Rows:
         num_own_codebooks: Rows of Moshi's codes; stores may hold more.
         num_user_codebooks: Rows of the user's.
         text_of: Whose words become text.
-        heard_delay_s: How much later than they are said the user's words are in :meth:`heard`; None: nowhere.
+        heard_delay_s: How much later than they are said the user's words are in :meth:`heard`, and in the text if it
+            has them; None: nowhere.
     """
 
     def __init__(
@@ -77,6 +80,13 @@ class Rows:
     ):
         self.text, self.tokens, self.text_of, self.heard_delay_s = text, tokens, text_of, heard_delay_s
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
+        self._heard_words: HeardWords | None = None
+        if text_of == "moshi_and_heard":
+            mark = tokens.tokenizer.heard
+            if heard_delay_s is None or mark is None:
+                reason = "the tokenizer has no spare control token" if mark is None else "heard_delay_s is not given"
+                raise ValueError(f"text_of is {text_of}, but {reason}: that needs both, such as heard_delay_s 0.5")
+            self._heard_words = HeardWords(frame_rate=text.frame_rate, pad=text.pad, mark=mark, delay_s=heard_delay_s)
 
     def window(
         self, place: Place, start: int, num_frames: int, *, text_delay_s: float = 0.0, mode: ModeName = "duplex"
@@ -123,8 +133,20 @@ class Rows:
         if words is None:
             return None
         text_of = self._text_of(mode, place.store.entries[place.number].channels)
-        timed = [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if _is_meant(w, text_of)]
-        return self.text.build(timed, place.num_frames, text_delay_s=text_delay_s)
+        row = self.text.build(self._timed(words, text_of), place.num_frames, text_delay_s=text_delay_s)
+        if text_of == "moshi_and_heard" and self._heard_words is not None:
+            self._heard_words.write(row.tokens, (self._heard(w) for w in words if _is_meant(w, "user")))
+        return row
+
+    def _heard(self, word: Word) -> TimedTokens:
+        """What an aligner takes for one word may be several, each of which is announced."""
+        assert self._heard_words is not None
+        mark = self._heard_words.mark
+        tokens = [token for part in word.text.split() for token in (mark, *self.tokens(part))]
+        return TimedTokens(word.start_s, word.end_s, tokens[1:])
+
+    def _timed(self, words: Sequence[Word], text_of: TextOf) -> list[TimedTokens]:
+        return [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if _is_meant(w, text_of)]
 
     def _text_of(self, mode: ModeName, channels: int) -> TextOf:
         if mode == "duplex":
@@ -135,7 +157,7 @@ class Rows:
 
 
 def _is_meant(word: Word, text_of: TextOf) -> bool:
-    return text_of == "both" or (word.speaker == MAIN) == (text_of == "moshi")
+    return text_of == "both" or (word.speaker == MAIN) == (text_of != "user")
 
 
 class RandomDialogueWindows(Dataset[DialogueWindow]):

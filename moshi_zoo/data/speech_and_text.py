@@ -1,11 +1,12 @@
 """Coded speech with batches of text between it: what keeps a language model's knowledge in pre-training."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from moshi_zoo.data.dialogue_data import DialogueData
+from moshi_zoo.data.monologue_data import MonologueData
 from moshi_zoo.data.text_data import TextData
 from moshi_zoo.data.text_source import DIALOGUES
 
@@ -18,6 +19,8 @@ class SpeechAndTextData(DialogueData):
     Args:
         source: A store, or several with their shares; as all that is not named here, see :class:`DialogueData`.
         text_source: Text: files, folders, or ``dialogues``; see :class:`TextData`.
+        text_kind: What text becomes: ``text``, as Helium reads it, or ``monologue``: conversations as they are in the
+            row of text when it has what Moshi hears; see :class:`Monologue`.
         text_share: Share of the batches that are text (Moshi paper 4.4: half in pre-training, a tenth after it).
         text_seq_len: Tokens to predict in a row of text.
         text_batch_size: Rows of a batch of text, per process.
@@ -30,6 +33,7 @@ class SpeechAndTextData(DialogueData):
         self,
         source: str | dict[str, float],
         text_source: str | dict[str, float] = DIALOGUES,
+        text_kind: Literal["text", "monologue"] = "text",
         text_share: float = 0.5,
         text_seq_len: int = 256,
         text_batch_size: int = 8,
@@ -38,7 +42,7 @@ class SpeechAndTextData(DialogueData):
         super().__init__(source, **kwargs)
         if not 0 < text_share < 1:
             raise ValueError(f"text_share is {text_share}; it must be between 0 and 1. Without text, use DialogueData")
-        self.text_source, self.text_share = text_source, text_share
+        self.text_source, self.text_kind, self.text_share = text_source, text_kind, text_share
         self.text_seq_len, self.text_batch_size = text_seq_len, text_batch_size
         self.text: TextData | None = None
 
@@ -46,7 +50,7 @@ class SpeechAndTextData(DialogueData):
         """Open the stores, and find the text."""
         super().setup(stage)
         if self.text is None:
-            text = TextData(
+            text = (MonologueData if self.text_kind == "monologue" else TextData)(
                 self.text_source,
                 tokenizer=self.tokenizer_path,
                 vocab_size=self.vocab_size,
