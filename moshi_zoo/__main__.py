@@ -55,6 +55,9 @@ VERBS = {
     "download": Verb("moshi_zoo.cli.download:download", "fetch a model by its name, or from the hub", "Exchange"),
     "import": Verb("moshi_zoo.cli.models:import_", "released weights to a zoo folder", "Exchange"),
     "export": Verb("moshi_zoo.cli.models:export", "a zoo folder to the released layout", "Exchange"),
+    "release": Verb(
+        "moshi_zoo.cli.release:release", "a trained model as a folder for others, card and all", "Exchange"
+    ),
     "publish": Verb("moshi_zoo.cli.publish:publish", "upload a model to the hub", "Exchange"),
 }
 

@@ -11,6 +11,7 @@ preset: the component with all of its sizes. Two spellings of the same thing exi
 import difflib
 import functools
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ Spec = dict[str, Any]
 T = TypeVar("T")
 
 _HOMES = ("moshi_zoo.modules", "moshi_zoo.models", "moshi_zoo.losses")  # packages whose import fills the table
+_WRAPPED = "Does not validate against any of the Union subtypes"
 _PLAIN_STRING = re.compile(r"[A-Za-z0-9_+-]*")  # no dot, slash or colon: cannot name code or a file
 
 
@@ -87,10 +89,17 @@ def instantiate(spec: Spec) -> Any:
     """Make the object of a ``{class_path, init_args}``, with the checks and nested parts of the command line.
 
     Raises:
-        ValueError: if an argument is unknown or of the wrong type.
+        ValueError: if an argument is unknown or of the wrong type, or the class refuses it.
     """
     parser, config = _parse(spec)
-    return parser.instantiate(config).it
+    try:
+        return parser.instantiate(config).it
+    except ValueError as error:
+        refusal: BaseException = error  # of a component, wrapped by jsonargparse in all that it has tried
+        while str(refusal).startswith(_WRAPPED) and (cause := refusal.__cause__ or refusal.__context__):
+            refusal = cause
+        name = spec["class_path"].rpartition(".")[2]
+        raise ValueError(f"cannot build {name}: {refusal}") from error
 
 
 def complete(spec: Spec) -> Spec:
@@ -114,7 +123,7 @@ def from_portable(spec: Spec) -> Spec:
     """``{component, init_args}`` of a zoo folder -> ``{class_path, init_args}``; refuses everything that could be code.
 
     Raises:
-        ValueError: for an unknown component, a ``class_path``, or a string that could name code or a file.
+        ValueError: for an unknown component or argument, a ``class_path``, or a string that could name code or a file.
     """
     _refuse_code(spec)
     return _to_class_paths(spec)
@@ -142,7 +151,7 @@ def _refuse_code(value: Any) -> None:
                 f"class_path {value['class_path']!r} in a zoo folder: only registered components are loaded"
             )
         if "component" in value:
-            component(value["component"])
+            _refuse_unknown_arguments(value["component"], value.get("init_args"))
         for inner in value.values():
             _refuse_code(inner)
     elif isinstance(value, list | tuple):
@@ -154,6 +163,13 @@ def _refuse_code(value: Any) -> None:
         raise ValueError(
             f"{value!r} ({type(value).__name__}) in a zoo folder's init_args: only plain values are loaded"
         )
+
+
+def _refuse_unknown_arguments(name: str, init_args: Any) -> None:
+    known = inspect.signature(component(name)).parameters
+    for argument in init_args if isinstance(init_args, Mapping) else ():
+        if argument not in known:
+            raise ValueError(unknown(f"argument of {name}", str(argument), known))
 
 
 def _parse(spec: Spec) -> tuple[Any, Any]:

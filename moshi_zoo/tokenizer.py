@@ -199,17 +199,23 @@ class Tokenizer:
         return [(frame, word) for frame, word, is_heard in self._words(row) if is_heard]
 
     def _words(self, row: Sequence[int]) -> Iterator[tuple[int, str, bool]]:
-        word: list[int] = []
-        is_heard = False
+        reader, word, is_heard = WordReader(self), list[int](), False
         for frame, token in enumerate([*row, self.pad]):
-            is_text = 0 <= token < self.vocab_size and token not in self._silent
-            if word and not (is_text and not self.piece(token).startswith(_SPACE)):
+            part = reader.read(token)
+            if word and part != "inside":
                 yield frame - len(word), self.decode(word), is_heard
-                word, is_heard = [], False
-            if is_text:
+                word = []
+            if part != "none":
                 word.append(token)
-            else:
-                is_heard = token == self.heard
+                is_heard = reader.is_heard
+
+    def is_text(self, token: int) -> bool:
+        """Whether a token is one of ours that stands for text."""
+        return 0 <= token < self.vocab_size and token not in self._silent
+
+    def begins_word(self, token: int) -> bool:
+        """Whether a token stands for text that begins with a space."""
+        return self.is_text(token) and self.piece(token).startswith(_SPACE)
 
     def piece(self, token: int) -> str:
         """How SentencePiece writes a token, with U+2581 for a space."""
@@ -252,6 +258,38 @@ class Tokenizer:
         first, *others = self._encode(text.split(_SPACE), num_threads)
         spelling = [self._bytes[byte] for byte in _SPACE.encode()]
         return first + [token for part in others for token in spelling + part]
+
+
+class WordReader:
+    """Reads a row of text token by token: where words begin, and whose they are.
+
+    A word begins after padding, or with a piece that begins with a space; what is no token of ours is padding. If
+    :attr:`Tokenizer.heard` is right before it, it is the user's.
+
+    Args:
+        tokenizer: Of the text.
+        padding: Tokens that are padding, beside the tokenizer's own.
+
+    Attributes:
+        is_heard: Whether the word that the last token is part of is the user's.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, padding: Iterable[int] = ()):
+        self._tokenizer, self._padding = tokenizer, frozenset(padding)
+        self._in_word = self._announced = False
+        self.is_heard = False
+
+    def read(self, token: int) -> Literal["begins", "inside", "none"]:
+        """What the next token is: the first of a word, another of the same word, or none of any."""
+        if token in self._padding or not self._tokenizer.is_text(token):
+            self._in_word = self.is_heard = False
+            self._announced = token == self._tokenizer.heard
+            return "none"
+        if self._in_word and not self._tokenizer.begins_word(token):
+            return "inside"
+        self.is_heard = self._announced
+        self._in_word, self._announced = True, False
+        return "begins"
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "moshi_zoo"
-LEAVES = {"registry", "tokenizer", "spectrogram"}
+LEAVES = {"registry", "tokenizer", "word_tokens", "spectrogram"}
 BELOW_ZOO = LEAVES | {"modules", "models"}
 MAY_IMPORT = {
     "registry": set(),
     "tokenizer": set(),
+    "word_tokens": {"tokenizer"},
     "spectrogram": set(),
     "modules": LEAVES,
     "models": LEAVES | {"modules"},

@@ -12,6 +12,8 @@ from moshi_zoo import registry
 from moshi_zoo.__main__ import EXIT_WRONG_USE, main
 from moshi_zoo.cli import trainer
 from moshi_zoo.training.stage import Stage
+from moshi_zoo.zoo import folder
+from moshi_zoo.zoo.config import read_config
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CHAINS = sorted(RECIPES.rglob("chain*.yaml"))  # tests/test_chains.py
@@ -109,6 +111,17 @@ def test_the_nano_language_model_learns_a_few_steps_from_a_text_and_goes_on_with
 def test_a_preset_can_be_given_as_a_flag(words):
     made = trainer.run(["--config", str(NANO), *words])
     assert made.model.spec["init_args"]["dim"] == registry.preset("mimi-tiny")["init_args"]["dim"]
+
+
+def test_a_net_can_have_the_sizes_of_a_model(tmp_path):
+    spec = registry.to_portable(registry.preset("mimi-tiny"))
+    folder.save(tmp_path / "checkpoints/mine", spec, registry.build("mimi-tiny").state_dict(), stage="test")
+    (tmp_path / "sizes.yaml").write_text("model: {init_args: {net: '${model:mine}'}}\n")
+    for words in (["--model.net", "${model:mine}"], ["--config", "sizes.yaml"]):
+        made = trainer.run(["--config", str(NANO), *words])
+        assert made.model.spec == read_config(tmp_path / "checkpoints/mine").spec
+    with pytest.raises(ValueError, match="no model is called 'min'; did you mean mine"):
+        trainer.run(["--config", str(NANO), "--model.net", "${model:min}"])
 
 
 def test_what_a_stage_refuses_is_one_line(capsys):

@@ -135,3 +135,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
         Tokenizer.load(tmp_path / "x.model")
     with pytest.raises(ValueError, match="there is no tokenizer"):
         Tokenizer.load(tmp_path)
+
+
+def test_words_of_a_row_are_moshis_or_announced_as_heard():
+    heard, one, is_it, pad, epad = TOKENIZER.heard, *map(TOKENIZER.encode, (" one", " is")), 3, 0
+    assert heard == TOKENIZER.control[1]
+    row = [pad, epad, *one, *is_it, heard, *is_it, heard, *one, *one, pad, *is_it, 10_000, heard, pad, *one]
+    at = [len(row[:i]) for i in (2, 2 + len(one))]
+    assert TOKENIZER.words(row)[:2] == [(at[0], " one"), (at[1], " is")]
+    assert [word for _, word in TOKENIZER.words(row)] == [" one", " is", " one", " is", " one"]
+    assert [word for _, word in TOKENIZER.words_heard(row)] == [" is", " one"]  # a mark counts for the next token alone
+    assert all(row[frame - 1] == heard for frame, _ in TOKENIZER.words_heard(row))
+
+
+def test_what_stands_for_text_is_known():
+    assert [TOKENIZER.is_text(token) for token in (-1, 0, 1, 2, 3, TOKENIZER.heard, 400)] == [False] * 7
+    assert all(map(TOKENIZER.is_text, TOKENIZER.encode(" is é")))
+    assert TOKENIZER.begins_word(TOKENIZER.encode(" is")[0])
+    assert not TOKENIZER.begins_word(TOKENIZER.encode("is")[0])
+    assert Tokenizer.train([TEXT], vocab_size=420, control_tokens=1).heard is None

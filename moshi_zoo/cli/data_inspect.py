@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from moshi_zoo.data.code_store import CodeStore
     from moshi_zoo.data.dialogue_survey import DialogueSummary, Surveyed
+    from moshi_zoo.data.dialogue_windows import Rows, TextOf
     from moshi_zoo.data.text_row import Crowded
     from moshi_zoo.tokenizer import Tokenizer
 
@@ -25,6 +26,8 @@ def inspect(
     *,
     tokenizer: str | None = None,
     crowded: Literal["shift", "replace", "truncate"] = "shift",
+    text_of: Literal["moshi", "user", "both", "moshi_and_heard"] = "moshi",
+    heard_delay: float = 0.48,
     item: int = 0,
     picture: Path | None = None,
     audio: Path | None = None,
@@ -38,6 +41,8 @@ def inspect(
         tokenizer: a SentencePiece file, or a zoo folder: shows shares of PAD and EPAD, and how much text is lost.
         crowded: what becomes of words that come too fast for their tokens: they wait (shift), replace those of the
             word before, or are left out (truncate).
+        text_of: whose words the row of text has; moshi_and_heard: Moshi's, and between them what it hears the user say.
+        heard_delay: seconds after which what is heard is written.
         item: number of the dialogue for picture and audio.
         picture: PNG file to write: the rows of text and codes, with the words; needs --tokenizer.
         audio: file to write: the dialogue made from its codes; needs --model.
@@ -61,10 +66,13 @@ def inspect(
     codec = store.codec
     print(f"{source}: {codec.num_codebooks} codebooks of {codec.codebook_size}, by {codec.name} ({codec.sha256[:12]})")
     _show(of_store(store), speech, codec.frame_rate, crowded)
+    rows = _rows(store, speech, crowded, text_of, heard_delay) if speech else None
+    if rows and text_of == "moshi_and_heard":
+        _show_heard(store, rows)
     if picture:
-        if speech is None:
+        if rows is None:
             raise ValueError("a picture shows the row of text: give --tokenizer")
-        _draw(store, item, speech, crowded, picture)
+        _draw(rows, store, item, picture)
     if audio:
         if model is None:
             raise ValueError("the audio is made by the codec that made the codes: give --model")
@@ -75,7 +83,8 @@ def _show(
     dialogues: "Iterable[Surveyed]", tokenizer: "Tokenizer | None", frame_rate: float, crowded: "Crowded"
 ) -> None:
     from moshi_zoo.data.dialogue_survey import summarise
-    from moshi_zoo.data.text_row import TextRowBuilder, WordTokens
+    from moshi_zoo.data.text_row import TextRowBuilder
+    from moshi_zoo.word_tokens import WordTokens
 
     if tokenizer:
         builder = TextRowBuilder(frame_rate=frame_rate, pad=tokenizer.pad, epad=tokenizer.epad, crowded=crowded)
@@ -102,16 +111,44 @@ def _show_text(summary: "DialogueSummary", frame_rate: float) -> None:
         print(f"note: {text.dropped_share:.1%} of the text is lost: look at the times of the words", file=sys.stderr)
 
 
-def _draw(store: "CodeStore", item: int, tokenizer: "Tokenizer", crowded: "Crowded", out: Path) -> None:
+def _rows(
+    store: "CodeStore", tokenizer: "Tokenizer", crowded: "Crowded", text_of: "TextOf", heard_delay: float
+) -> "Rows":
+    from moshi_zoo.data.dialogue_windows import Rows
+    from moshi_zoo.data.text_row import TextRowBuilder
+    from moshi_zoo.word_tokens import WordTokens
+
+    codec = store.codec
+    builder = TextRowBuilder(frame_rate=codec.frame_rate, pad=tokenizer.pad, epad=tokenizer.epad, crowded=crowded)
+    return Rows(
+        builder,
+        WordTokens(tokenizer),
+        num_own_codebooks=codec.num_codebooks,
+        num_user_codebooks=codec.num_codebooks,
+        text_of=text_of,
+        heard_delay_s=heard_delay,
+    )
+
+
+def _show_heard(store: "CodeStore", rows: "Rows") -> None:
     from moshi_zoo.data.alignments import MAIN
-    from moshi_zoo.data.dialogue_windows import Place, Rows
-    from moshi_zoo.data.text_row import TextRowBuilder, WordTokens
+    from moshi_zoo.data.dialogue_windows import Place
+
+    said = written = 0
+    for item in range(len(store.entries)):
+        said += sum(len(word.text.split()) for word in store.words(item) or [] if word.speaker != MAIN)
+        if row := rows.text_row(Place(store, item)):
+            written += len(rows.tokens.tokenizer.words_heard(row.tokens.tolist()))
+    print(f"heard       {written} of the users' {said} words find room between Moshi's")
+
+
+def _draw(rows: "Rows", store: "CodeStore", item: int, out: Path) -> None:
+    from moshi_zoo.data.alignments import MAIN
+    from moshi_zoo.data.dialogue_windows import Place
+    from moshi_zoo.metrics.heard_tokens import HeardTokens
     from moshi_zoo.metrics.streams_picture import streams_picture
 
-    codec, place = store.codec, Place(store, item)
-    builder = TextRowBuilder(frame_rate=codec.frame_rate, pad=tokenizer.pad, epad=tokenizer.epad, crowded=crowded)
-    K = codec.num_codebooks
-    rows = Rows(builder, WordTokens(tokenizer), num_own_codebooks=K, num_user_codebooks=K)
+    codec, tokenizer, place = store.codec, rows.tokens.tokenizer, Place(store, item)
     words = store.words(item) or []
     codes = rows.window(place, 0, place.num_frames)
     image = streams_picture(
@@ -124,6 +161,7 @@ def _draw(store: "CodeStore", item: int, tokenizer: "Tokenizer", crowded: "Crowd
             "Moshi says": [(word.start_s, word.text) for word in words if word.speaker == MAIN],
             "user says": [(word.start_s, word.text) for word in words if word.speaker != MAIN],
         },
+        heard=HeardTokens(tokenizer)(codes[0]),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     image.save(out)

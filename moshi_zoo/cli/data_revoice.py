@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from moshi_zoo.cli.load_codec import load_codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from moshi_zoo.data.code_store import CodeStore
 
-_SHARD = 64  # dialogues, whose sounds are described together, as those of one voice
+_SHARD = 64  # dialogues
+_DESCRIBED = 24  # dialogues from which Moshi's own voice is known
 
 
 def revoice(
@@ -26,73 +24,77 @@ def revoice(
     limit: int | None = None,
     device: str = "cpu",
 ) -> None:
-    """Replace the frames of Moshi's voice in coded dialogues by those of a person that sound most like them.
+    """Let Moshi speak with a person's voice in coded dialogues: pitch and timbre become hers, words and times stay.
 
-    Of a few minutes of a voice a small model learns little; of these dialogues it learns the voice, and at the same
-    time keeps what it says and when. No transcripts are needed.
+    Of two minutes of a voice a small model learns little, and forgets what it knew; of these dialogues it learns the
+    voice alone. No transcripts are needed.
 
     Args:
-        source: a store of coded dialogues with Moshi's voice, such as one made by `data replay --keep-voice`.
-        voice: a store of the person's recordings, `data encode --view monologue --copies 6`.
-        model: name or folder of the codec that made both.
+        source: a store of coded dialogues with Moshi's voice: what it says itself, `data replay --keep-voice`.
+        voice: recordings of the person: a folder, or the manifest of `data scan`; those marked as valid or test are
+            left out.
+        model: name or folder of the codec that made the dialogues.
         out: the store to write, a folder that is not there yet.
         split: which dialogues.
         limit: the first so many.
         device: where to compute, such as cpu or cuda.
     """
+    import torch
     from rich.console import Console
     from rich.progress import Progress
 
-    from moshi_zoo.data import revoicing
     from moshi_zoo.data.code_store import CodedDialogue, CodeStore, CodeStoreWriter, Entry
+    from moshi_zoo.data.revoicing import Revoicing
 
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; it must be 1 or more")
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: give another folder")
-    dialogues, recordings = CodeStore(source), CodeStore(voice)
-    decode = _decoder(dialogues, recordings, model, device)
-    codec = dialogues.codec
+    dialogues = CodeStore(source)
+    loaded = load_codec(model, device)
+    if dialogues.codec.sha256 != loaded.config.sha256:
+        raise ValueError(f"{source} was made by another codec ({dialogues.codec.name}) than {model}")
     numbers = [i for i, e in enumerate(dialogues.entries) if split in ("all", e.split) and e.channels == 2][:limit]
     if not numbers:
         raise ValueError(f"{source} has no dialogue of two channels with the split {split!r}")
-    hers = [recordings.codes(i)[0] for i, entry in enumerate(recordings.entries) if entry.split in (None, "train")]
-    if not hers:
-        raise ValueError(f"{voice} has no recordings to train on")
-    described = revoicing.sounds([decode(codes) for codes in hers], codec.sample_rate, codec.frame_size)
-    units = revoicing.units(described, hers)
-    writer = CodeStoreWriter(out, codec)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("revoicing", total=len(numbers))
-        for first in range(0, len(numbers), _SHARD):
-            batch = numbers[first : first + _SHARD]
-            codes = [dialogues.codes(number) for number in batch]
-            if any(int(own[0].min()) < 0 for own in codes):
-                raise ValueError(f"{source} does not hold Moshi's voice: replay with --keep-voice")
-            own = revoicing.sounds([decode(one[0]) for one in codes], codec.sample_rate, codec.frame_size)
-            shard = []
-            for number, one, sound in zip(batch, codes, own, strict=True):
-                one[0] = revoicing.revoiced(sound, one[0], units)
-                entry, words = dialogues.entries[number], dialogues.words(number)
-                entry = Entry(entry.path, entry.bytes, 2, one.shape[-1], entry.split, entry.num_words)
-                shard.append(CodedDialogue(entry, one, words, dialogues.about(number)))
-                progress.advance(task)
-            writer.write_shard(shard)
-    print(f"{out}: {len(numbers)} dialogues in the voice of {voice}, from {units.codes.shape[1]} frames of it")
-
-
-def _decoder(dialogues: "CodeStore", recordings: "CodeStore", model: str, device: str) -> "Callable[[Tensor], Tensor]":
-    """Codes [K, T] -> waveform [S]."""
-    import torch
-
-    loaded = load_codec(model, device)
-    for store in (dialogues, recordings):
-        if store.codec.sha256 != loaded.config.sha256:
-            raise ValueError(f"{store.folder} was made by another codec ({store.codec.name}) than {model}")
+    rate = dialogues.codec.sample_rate
+    hers = _recordings(voice, rate)
 
     @torch.inference_mode()
-    def decode(codes: "Tensor") -> "Tensor":
-        return loaded.net.decode(codes[None].clamp(min=0).to(device))[0, 0].cpu()
+    def hear(number: int) -> "Tensor":
+        codes = dialogues.codes(number)[:1]  # [1, K, T]
+        if int(codes.min()) < 0:
+            raise ValueError(f"{source} does not hold Moshi's voice: replay with --keep-voice")
+        return loaded.net.decode(codes.to(device))[0, 0].cpu()  # [S]
 
-    return decode
+    @torch.inference_mode()
+    def spoken_anew(number: int) -> "Tensor":
+        wav = revoicing(hear(number))
+        return loaded.net.encode(wav[None, None].to(device), dialogues.codec.num_codebooks)[0].cpu()  # [K, T]
+
+    revoicing = Revoicing([hear(number) for number in numbers[:_DESCRIBED]], hers, rate)
+    writer = CodeStoreWriter(out, dialogues.codec)
+    console = Console(stderr=True)
+    shard = []
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        for number in progress.track(numbers, description="revoicing"):
+            codes, entry = dialogues.codes(number), dialogues.entries[number]
+            codes[0] = spoken_anew(number)
+            entry = Entry(entry.path, entry.bytes, 2, entry.num_frames, entry.split, entry.num_words)
+            shard.append(CodedDialogue(entry, codes, dialogues.words(number), dialogues.about(number)))
+            if len(shard) == _SHARD or number == numbers[-1]:
+                writer.write_shard(shard)
+                shard = []
+    seconds = sum(map(len, hers)) / rate
+    print(f"{out}: {len(numbers)} dialogues in the voice of {len(hers)} recordings ({seconds:.0f} s) in {voice}")
+
+
+def _recordings(source: str, sample_rate: int) -> "list[Tensor]":
+    """What may be learnt of the person's recordings, [S] each."""
+    from moshi_zoo.data import audio
+    from moshi_zoo.data.manifest import find
+
+    paths = [recording.path for recording in find(source) if recording.split in (None, "train")]
+    if not paths:
+        raise ValueError(f"{source} has no recordings to train on: all are marked as valid or test")
+    return [audio.load(path, sample_rate, channels=1)[0] for path in paths]

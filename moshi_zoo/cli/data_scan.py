@@ -126,17 +126,18 @@ def _next(usable: "list[Scanned]", out: Path | None, *, conversations: bool) -> 
     if conversations:
         fit = "fit --config recipes/moshi/lora.yaml --init_from.net MODEL --data.source STORE"
         return "\n  ".join([*lines, *align, f"data encode {aligned} --model CODEC --out STORE", fit])
+    replay = "data replay DIALOGUES --model MODEL --out REPLAY"
     small = [
         "for a small Moshi:",
-        f"data encode {manifest} --model CODEC --view mono --copies 6 --out VOICE",
-        "data revoice DIALOGUES --voice VOICE --model CODEC --out NEW",
+        f"{replay} --keep-voice",
+        f"data revoice REPLAY --voice {manifest} --model CODEC --out NEW",
         "fit --config recipes/nano/voice.yaml --init_from.net MODEL --data.source NEW",
     ]
     large = [
         "for a large one:",
         *align,
         f"data encode {aligned} --model CODEC --view monologue --out VOICE",
-        "data replay DIALOGUES --model MODEL --out REPLAY",
+        replay,
         "fit --config recipes/voice/lora.yaml --init_from.net MODEL --data.source VOICE:0.5,REPLAY:0.5",
     ]
     text = "\n".join([*lines, *("\n    ".join(["  " + way[0], *way[1:]]) for way in (small, large))])

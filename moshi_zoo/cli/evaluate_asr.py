@@ -17,7 +17,7 @@ def evaluate_asr(
     data: list[str],
     split: Literal["train", "valid", "test", "all"] = "valid",
     limit: int | None = None,
-    text_delay: float = 0.64,
+    text_delay: float | None = None,
     temperature: float = 0.0,
     batch_size: int = 32,
     out: Path | None = None,
@@ -33,7 +33,7 @@ def evaluate_asr(
         data: stores of coded dialogues, made with its codec.
         split: which of their dialogues.
         limit: the first so many of each store; all, if not given.
-        text_delay: how long after its sound it learnt to write a word, in seconds; 0.64 in the nano recipe.
+        text_delay: how long after its sound it writes a word, in seconds; as in its training, if not given.
         temperature: of the text; 0 takes the likeliest.
         batch_size: streams at once.
         out: the folder to write; runs/evaluations/MODEL/asr, if not given.
@@ -45,8 +45,9 @@ def evaluate_asr(
     from moshi_zoo.evaluation.asr_suite import AsrSettings
     from moshi_zoo.runtime.conversations import Conversations
 
-    settings = AsrSettings(text_delay, temperature, batch_size, seed=seed)
     loaded = load_moshi(model, device)
+    learnt = -loaded.config.text_layout.delay_s("asr")
+    settings = AsrSettings(learnt if text_delay is None else text_delay, temperature, batch_size, seed=seed)
     places = choose_dialogues(data, split, limit=limit, model=loaded)
     about = about_model(model, loaded.net, loaded.config, loaded.folder)
     out = out or OUT / about["name"] / "asr"

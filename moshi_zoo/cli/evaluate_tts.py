@@ -18,7 +18,7 @@ def evaluate_tts(
     codec: str | None = None,
     split: Literal["train", "valid", "test", "all"] = "valid",
     limit: int | None = 100,
-    text_delay: float = 0.4,
+    text_delay: float | None = None,
     padding_bonuses: str = "0,1,2",
     text_temperature: float = 0.7,
     audio_temperature: float = 0.8,
@@ -37,7 +37,7 @@ def evaluate_tts(
         codec: that codec; it is looked for among what the model was made from, if not given.
         split: which of their dialogues.
         limit: the first so many texts.
-        text_delay: how long before its sound it learnt to write a word, in seconds; 0.4 in the nano recipe.
+        text_delay: how long before its sound it writes a word, in seconds; as in its training, if not given.
         padding_bonuses: added to PAD's logit to make it slower; how slow it reads is compared with them.
         text_temperature: of text, which says when the next word comes.
         audio_temperature: of codes.
@@ -59,8 +59,9 @@ def evaluate_tts(
     except ValueError:
         raise ValueError(f"padding_bonuses is {padding_bonuses!r}; give numbers such as 0,1,2") from None
     talk = TalkSettings(text_temperature, audio_temperature=audio_temperature, seed=seed)
-    settings = TtsSettings(text_delay, talk, bonuses)
     loaded = load_moshi(model, device)
+    learnt = loaded.config.text_layout.delay_s("tts")
+    settings = TtsSettings(learnt if text_delay is None else text_delay, talk, bonuses)
     places = choose_dialogues(data, split, limit=None, model=loaded)
     mimi = codec_of_stores(model, codec, places, device)
     texts = tts_suite.texts_of(places, limit)

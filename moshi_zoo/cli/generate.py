@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from moshi_zoo.tokenizer import Tokenizer
@@ -23,6 +23,7 @@ def generate(
     top_p: float = 0.95,
     seed: int = 0,
     device: str = "cpu",
+    weights: Literal["float16", "int8", "int4"] | None = None,
 ) -> None:
     """Continue a text, from --prompt or from standard input; or each line of a file, all in one batch.
 
@@ -38,6 +39,7 @@ def generate(
         top_p: choose among the likeliest tokens that have this probability together.
         seed: of the choices.
         device: where to compute, such as cpu or cuda.
+        weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
     """
     if prompt is not None and prompts is not None:
         raise ValueError("--prompt and --prompts exclude each other: give one text, or a file of them")
@@ -48,6 +50,10 @@ def generate(
     from moshi_zoo.modules.columns import store_by_columns
 
     loaded = load_lm(model, device)
+    if weights is not None:
+        from moshi_zoo.modules.quantised_layers import quantise
+
+        quantise(loaded.net, weights)
     store_by_columns(loaded.net)
     tokenizer = loaded.tokenizer
     tokens = [[tokenizer.bos, *tokenizer.encode(text)] for text in texts]

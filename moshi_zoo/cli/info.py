@@ -24,16 +24,18 @@ def info(name: str, *, verify: bool = False) -> None:
             raise
         _print_entry(entry)
         return
-    _print_folder(path, verify)
+    home = catalogue.shipped_folder(name) or uri.CHECKPOINTS / name
+    _print_folder(path, verify, entry if path.resolve() == home.resolve() else None)  # else it is a run of that name
 
 
 def _print_entry(entry: "CatalogueEntry") -> None:
     files = ", ".join(file.name for file in entry.files)
+    hint = "not in this installation" if entry.ships else f"not here: `python -m moshi_zoo download {entry.name}`"
     _print_facts(
         {
-            "model": f"{entry.name} (not here: `python -m moshi_zoo download {entry.name}`)",
+            "model": f"{entry.name} ({hint})",
             "about": entry.about,
-            "is a": f"{entry.component} ({entry.preset})",
+            "is a": f"{entry.component} ({entry.preset})" if entry.preset else entry.component,
             "licence": entry.licence,
             "from": f"hf://{entry.repository} at {entry.revision}" if entry.repository else "the repository",
             "files": f"{files} ({entry.format} layout, {entry.size / 1e9:.1f} GB)",
@@ -42,7 +44,7 @@ def _print_entry(entry: "CatalogueEntry") -> None:
     )
 
 
-def _print_folder(path: Path, verify: bool) -> None:
+def _print_folder(path: Path, verify: bool, entry: "CatalogueEntry | None") -> None:
     import yaml
 
     from moshi_zoo.zoo import folder
@@ -51,10 +53,12 @@ def _print_folder(path: Path, verify: bool) -> None:
     config = read_config(path)
     if verify:
         folder.verify(path)
+    sizes = f", the sizes of {entry.preset}" if entry and entry.preset else ""
     _print_facts(
         {
             "model": str(path),
-            "is a": f"{config.component}, {folder.num_parameters(config.spec):,} parameters",
+            "about": entry.about if entry else "",
+            "is a": f"{config.component}, {folder.num_parameters(config.spec):,} parameters{sizes}",
             "made by": f"{config.stage or 'unknown'} (moshi_zoo {config.version})",
             "started from": ", ".join(f"{parent.name} ({parent.sha256[:12]})" for parent in config.parents),
             "licence": config.licence,

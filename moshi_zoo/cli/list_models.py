@@ -81,16 +81,16 @@ def rounded(count: int) -> str:
 
 def _rows(wanted: str, *, verify: bool) -> list[Row]:
     from moshi_zoo.zoo import catalogue, uri
-    from moshi_zoo.zoo.folder import is_zoo_folder
 
     here, rows = list(uri.entries()), []
     folders = {entry.folder.resolve() for entry in here}
+    shipped = {entry.name: entry for entry in uri.shipped()}
     for entry in catalogue.catalogue().values():
-        folder = catalogue.shipped_folder(entry.name) or uri.CHECKPOINTS / entry.name
+        folder = shipped[entry.name].folder if entry.name in shipped else uri.CHECKPOINTS / entry.name
         if folder.resolve() in folders:
             continue
-        if entry.ships and is_zoo_folder(folder):
-            here.append(uri.entry(entry.name, folder))
+        if entry.name in shipped:
+            here.append(shipped[entry.name])
         elif wanted in f"{entry.name} {entry.component} {entry.licence}".lower():
             source = f"hf://{entry.repository}" if entry.repository else "the repository"
             parameters = _parameters(entry.preset)

@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 from moshi_zoo.cli.load_codec import check_device
 
 if TYPE_CHECKING:
+    from moshi_zoo.modules.quantised_layers import Precision
     from moshi_zoo.runtime.conversations import Conversations
 
 
 def load_conversations(
-    name: str, *, codec: str | None, voice: str | None = None, max_sessions: int = 1, device: str
+    name: str,
+    *,
+    codec: str | None,
+    voice: str | None = None,
+    max_sessions: int = 1,
+    device: str,
+    weights: "Precision | None" = None,
 ) -> "Conversations":
     """Load a Moshi with its codec.
 
@@ -19,6 +26,7 @@ def load_conversations(
         voice: name of an adapter of the Moshi.
         max_sessions: conversations at once.
         device: where to compute.
+        weights: of the Moshi, in fewer bits; None: as they are.
 
     Raises:
         ValueError: if there is no such model or device, or they do not fit each other.
@@ -27,4 +35,6 @@ def load_conversations(
 
     from moshi_zoo.runtime import conversations
 
-    return conversations.load_conversations(name, codec=codec, voice=voice, max_sessions=max_sessions, device=device)
+    return conversations.load_conversations(
+        name, codec=codec, voice=voice, max_sessions=max_sessions, device=device, weights=weights
+    )

@@ -66,12 +66,14 @@ def export(
     from moshi_zoo.zoo.exports import Codec
 
     source = uri.resolve(name_or_dir)
+    folder.check(source)
     config, tokenizer = read_config(source), convert.tokenizer_beside(source)
     tensors = adapters.open_merged_weights(source, uri.resolve(adapter)) if adapter else folder.open_weights(source)
     its_codec = card = None
     if format.startswith("hf"):
         card = exported_card(out.name, config, folder.num_parameters(config.spec))
         if config.component == "moshi" and (path := uri.resolve(codec) if codec else _codec_of(name_or_dir)):
+            folder.check(path)
             its_codec = Codec(read_config(path).spec, folder.open_weights(path))
     for path in convert.export_weights(
         config.spec, tensors, format, out, tokenizer=tokenizer, codec=its_codec, card=card

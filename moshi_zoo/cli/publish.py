@@ -1,7 +1,6 @@
 """The verb ``publish``: a model's folder to the hub."""
 
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 
@@ -24,8 +23,10 @@ def publish(
     path = Path(name_or_dir)
     if not (path / hf_folder.CONFIG).is_file():
         path = uri.resolve(name_or_dir)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publish.") if licence else nullcontext() as scratch:
-        plan = publish.plan(publish.licensed(path, licence, Path(scratch)) if licence and scratch else path)
+    plan = publish.plan(path, licence)
+    with tempfile.TemporaryDirectory() as scratch:
+        if licence is not None:
+            plan = publish.relicensed(plan, path, Path(scratch))
         print(f"{path} -> {to}, licence {plan.licence}, {plan.num_bytes / 1e6:.1f} MB")
         for name, file in plan.files.items():
             print(f"  {name:<30} {file.stat().st_size / 1e6:10.3f} MB")

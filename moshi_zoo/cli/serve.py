@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from typing import Literal
 
 _NEW = "new"
 
@@ -17,6 +18,7 @@ def serve(
     max_sessions: int = 1,
     max_minutes: float = 30.0,
     device: str = "cpu",
+    weights: Literal["float16", "int8", "int4"] | None = None,
     token: str | None = None,
     allow_origin: list[str] | None = None,
     ssl_cert: Path | None = None,
@@ -26,8 +28,8 @@ def serve(
     """Serve a Moshi to browsers, to `python -m moshi.client`, and to programs of your own.
 
     Open the address that it prints. It speaks Kyutai's websocket protocol on /api/chat (Ogg Opus; 16-bit PCM with
-    ?format=pcm), and has /api/health, /api/models and /metrics. What happens is logged on standard error, as JSON
-    lines.
+    ?format=pcm; what the user says, too, with ?heard=1, if the model writes it down), and has /api/health, /api/models
+    and /metrics. What happens is logged on standard error, as JSON lines.
 
     Args:
         model: name or folder of a Moshi.
@@ -38,6 +40,7 @@ def serve(
         max_sessions: conversations at once; a step computes the rows of all of them.
         max_minutes: length of a conversation.
         device: where to compute, such as cpu or cuda.
+        weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
         token: a word of 16 characters or more that clients must know; `new` makes one. By default what the environment
             says as MOSHI_ZOO_TOKEN.
         allow_origin: pages elsewhere that may talk to it, such as https://example.org.
@@ -73,7 +76,9 @@ def serve(
 
     uri.resolve(model)  # a wrong name is told before anything is started
     server = Server(
-        lambda: load_conversations(model, codec=codec, voice=voice, max_sessions=max_sessions, device=device),
+        lambda: load_conversations(
+            model, codec=codec, voice=voice, max_sessions=max_sessions, device=device, weights=weights
+        ),
         Served(model, codec, voice),
         Setup(access, port, max_sessions=max_sessions, limits=limits, web=static or OUR_CLIENT, tls=tls),
     )

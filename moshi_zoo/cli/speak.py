@@ -18,7 +18,7 @@ def speak(
     json: Path | None = None,
     codec: str | None = None,
     voice: str | None = None,
-    text_delay: float = 0.4,
+    text_delay: float | None = None,
     max_pause: float = 0.64,
     padding_bonus: float = 0.0,
     tail: float = 0.4,
@@ -40,7 +40,7 @@ def speak(
         json: a file for the words with their times.
         codec: name or folder of the model's codec; the one that it was trained with, if not given.
         voice: name or folder of an adapter of the model.
-        text_delay: seconds that the model writes a word before it says it: as in its training.
+        text_delay: seconds that the model writes a word before it says it; as in its training, if not given.
         max_pause: seconds between two words at most.
         padding_bonus: added to the logit of silence; above 0, Moshi reads more slowly.
         tail: seconds after the last word.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +57,11 @@ def talk(
     audio_top_k: int = 250,
     padding_bonus: float = 0.0,
     device: str = "cpu",
+    weights: Literal["float16", "int8", "int4"] | None = None,
 ) -> None:
     """Talk with recorded users, by the same steps as in real time. What Moshi thinks is printed as it comes.
+
+    Of a model that writes down what it hears, the user's words are shown, too, in brackets.
 
     Of several users, or a folder of them, all conversations run in one batch, and --out, --stereo, --json and --plot
     are folders.
@@ -68,7 +71,7 @@ def talk(
         model: name or folder of a Moshi.
         out: the wav (flac, ogg, mp3) file for Moshi's voice.
         stereo: a file for both: Moshi left, the user right.
-        json: a file for Moshi's words with their times, frames and tokens.
+        json: a file for the words with their times, frames, tokens and speakers.
         plot: a picture of both waveforms and the words.
         codec: name or folder of the model's codec; the one that it was trained with, if not given.
         voice: name or folder of an adapter of the model.
@@ -82,6 +85,7 @@ def talk(
         audio_top_k: draw among so many likeliest codes; 0 among all.
         padding_bonus: added to the logit of silence; above 0, Moshi says less.
         device: where to compute, such as cpu or cuda.
+        weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
     """
     recordings = _recordings(users)
     places = Places(out, stereo, json, plot, many=[str(path) for path in recordings] != users or len(users) > 1)
@@ -95,7 +99,9 @@ def talk(
     from moshi_zoo.runtime.talk import Talker
 
     rows = min(len(recordings), _AT_ONCE)
-    conversations = load_conversations(model, codec=codec, voice=voice, max_sessions=rows, device=device)
+    conversations = load_conversations(
+        model, codec=codec, voice=voice, max_sessions=rows, device=device, weights=weights
+    )
     show = _Progress(recordings, conversations, conversations.frame_rate)
     heard: dict[int, torch.Tensor] = {}
     talkers: dict[int, Talker] = {}
@@ -173,9 +179,44 @@ def _write(places: Mapping[str, Path], user: "torch.Tensor", reply: "Reply", con
     if "plot" in places:
         from moshi_zoo.metrics.talk_picture import talk_picture
 
-        words = [(word.start_s, word.text) for word in reply.words]
-        talk_picture({"Moshi": both[0], "user": both[1]}, conversations.sample_rate, words=words).save(places["plot"])
+        words = {
+            name: [(word.start_s, word.text) for word in reply.words if word.speaker == name.lower()]
+            for name in ("Moshi", "user")
+        }
+        wavs = dict(zip(words, both, strict=True))
+        talk_picture(wavs, conversations.sample_rate, words=words).save(places["plot"])
     print(", ".join(str(path) for path in places.values()))
+
+
+class TextLine:
+    """The text of a conversation in one line, piece by piece, with what the user says in brackets."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._in_brackets = False
+
+    def add(self, spoken: "Spoken") -> str:
+        """What comes behind the line so far."""
+        more = ""
+        if spoken.piece:
+            more = self._bracket(opens=False) + (spoken.piece if self.text else spoken.piece.lstrip())
+        elif spoken.heard:
+            more = self._bracket(opens=True)
+            more += spoken.heard.lstrip() if more else spoken.heard
+        self.text += more
+        return more
+
+    def end(self) -> str:
+        """What comes behind the last piece."""
+        more = self._bracket(opens=False)
+        self.text += more
+        return more
+
+    def _bracket(self, *, opens: bool) -> str:
+        if opens == self._in_brackets:
+            return ""
+        self._in_brackets = opens
+        return "]" if not opens else " [" if self.text else "["
 
 
 class _Progress:
@@ -184,31 +225,29 @@ class _Progress:
     def __init__(self, recordings: list[Path], conversations: "Conversations", frame_rate: float):
         self._recordings, self._frame_rate = recordings, frame_rate
         self._sample_rate = conversations.sample_rate
-        self._texts: dict[int, list[str]] = {}
+        self._lines: dict[int, TextLine] = {}
         self._seconds = 0.0
         self._started = time.monotonic()
 
     def begin(self, number: int, num_samples: int) -> "Callable[[Spoken], None]":
         """What a conversation tells its frames."""
-        texts = self._texts[number] = []
+        line = self._lines[number] = TextLine()
         self._seconds += num_samples / self._sample_rate
         alone = len(self._recordings) == 1
 
         def tell(spoken: "Spoken") -> None:
-            if spoken.piece is None:
-                return
-            piece = spoken.piece if texts else spoken.piece.lstrip()
-            texts.append(piece)
-            if alone:
-                sys.stdout.write(piece)
+            more = line.add(spoken)
+            if alone and more:
+                sys.stdout.write(more)
                 sys.stdout.flush()
 
         return tell
 
     def end(self, number: int) -> None:
         """Finish the line of a conversation."""
-        text = "".join(self._texts.pop(number))
-        print() if len(self._recordings) == 1 else print(f"{self._recordings[number].name}: {text}")
+        line = self._lines.pop(number)
+        rest = line.end()
+        print(rest if len(self._recordings) == 1 else f"{self._recordings[number].name}: {line.text}")
 
     def total(self) -> None:
         """Say how long all took."""

@@ -33,6 +33,7 @@ from moshi_zoo.training.stage import Stage
 from moshi_zoo.training.wandb_models import WandbModels
 from moshi_zoo.training.zoo_writer import ZooWriter
 from moshi_zoo.zoo import uri
+from moshi_zoo.zoo.config import read_config
 
 _WRAPPED = "Does not validate against any of the Union subtypes"
 SEED = 7  # not 1: Lightning takes that for True, "any seed"
@@ -192,7 +193,8 @@ def _prepare() -> None:
     for home in ("moshi_zoo.modules", "moshi_zoo.models", "moshi_zoo.data", "moshi_zoo.training"):
         for module in pkgutil.iter_modules(importlib.import_module(home).__path__, home + "."):
             importlib.import_module(module.name)
-    OmegaConf.register_resolver("preset", registry.preset, replace=True)
+    for name, expand in _EXPANSIONS.items():
+        OmegaConf.register_resolver(name, expand, replace=True)
     OmegaConf.register_resolver("component", _class_path, replace=True)
     # Lightning's annotation `int | float` has become `float | int` in typing's cache: a 1, meaning one batch, turns
     # into 1.0, meaning all of them.
@@ -214,11 +216,19 @@ def _take_over_tokenizer(data: Any, parents: list[Path]) -> None:
         arguments.tokenizer = str(inherited[0])
 
 
+def _sizes_of(model: str) -> registry.Spec:
+    """The ``{class_path, init_args}`` of a model that is here."""
+    return registry.from_portable(read_config(uri.resolve(model)).spec)
+
+
+_EXPANSIONS = {"preset": registry.preset, "model": _sizes_of}
+
+
 def _expanded(word: str) -> str:
     """What a user typed, with ``${preset:NAME}`` in it as plain text: on the command line nobody else expands it."""
     flag, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    match = re.fullmatch(r"\$\{preset:([^}]+)\}", value)
-    return flag + sign + json.dumps(registry.preset(match[1])) if match else word
+    match = re.fullmatch(rf"\$\{{({'|'.join(_EXPANSIONS)}):([^}}]+)\}}", value)
+    return flag + sign + json.dumps(_EXPANSIONS[match[1]](match[2])) if match else word
 
 
 def _name_wandb_run(logger: Namespace, run_name: str, root: Path) -> None:

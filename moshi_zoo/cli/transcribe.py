@@ -26,7 +26,8 @@ def transcribe(
     microphone: bool = False,
     format: Literal["text", "jsonl", "srt"] = "text",
     out: Path | None = None,
-    text_delay: float = 0.64,
+    mode: Literal["asr", "duplex"] = "asr",
+    text_delay: float | None = None,
     codec: str | None = None,
     voice: str | None = None,
     raw_rate: int | None = None,
@@ -43,8 +44,10 @@ def transcribe(
         microphone: listen to the microphone, until Ctrl-C.
         format: text; jsonl, a word in each line; srt, subtitles.
         out: a file to write; standard output, if not given.
-        text_delay: seconds that the model writes a word after it has begun: as in its training. Times are shifted back
-            by it.
+        mode: asr, in which Moshi only listens; duplex: what it writes down of the user while it talks, if it has learnt
+            to.
+        text_delay: seconds that the model writes a word after it has begun; as in its training, if not given. Times are
+            shifted back by it.
         codec: name or folder of the model's codec; the one that it was trained with, if not given.
         voice: name or folder of an adapter of the model.
         raw_rate: of bare samples (16 bits, one channel) from standard input, in Hz; the codec's, if not given.
@@ -62,7 +65,7 @@ def transcribe(
     from moshi_zoo.runtime.transcription import Transcriber, silence
 
     conversations = load_conversations(model, codec=codec, voice=voice, device=device)
-    settings = TalkSettings(text_temperature=temperature, padding_bonus=padding_bonus, seed=seed, mode="asr")
+    settings = TalkSettings(text_temperature=temperature, padding_bonus=padding_bonus, seed=seed)
     started = time.monotonic()
     with _opened(out) as target:
         writer = FORMATS[format](target)
@@ -70,6 +73,7 @@ def transcribe(
             _frames(recording, conversations, raw_rate),
             conversations,
             text_delay_s=text_delay,
+            mode=mode,
             settings=settings,
             on_word=writer.add,
             silence=silence(conversations),

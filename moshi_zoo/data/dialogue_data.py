@@ -21,8 +21,9 @@ from moshi_zoo.data.dialogue_windows import (
     collate,
 )
 from moshi_zoo.data.loader import EvaluationLoader, Process, TrainLoader
-from moshi_zoo.data.text_row import Crowded, TextRowBuilder, WordTokens
+from moshi_zoo.data.text_row import Crowded, TextRowBuilder
 from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.word_tokens import WordTokens
 
 Batch = dict[str, Tensor]
 
@@ -135,6 +136,14 @@ class DialogueData(LightningDataModule):
         self._training: list[list[Place]] = []
         self._valid: list[Place] = []
         self._test: list[Place] = []
+
+    @property
+    def text_layout(self) -> dict[str, Any]:
+        """Whose words are text, and how much earlier than the speech, in seconds: for the zoo folder of the model."""
+        delays = {mode.name: sum(mode.text_delay_s) / 2 for mode in self.modes}
+        if self.text_of == "moshi_and_heard" and self.heard_delay_s is not None:
+            delays |= {"heard": -self.heard_delay_s}
+        return {"of": self.text_of, "delays_s": delays}
 
     def setup(self, stage: str | None = None) -> None:
         """Open the stores; hold some dialogues out."""

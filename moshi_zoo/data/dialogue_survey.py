@@ -7,8 +7,9 @@ from moshi_zoo.data import audio
 from moshi_zoo.data.alignments import MAIN, Word, read_words
 from moshi_zoo.data.code_store import CodeStore
 from moshi_zoo.data.manifest import Recording
-from moshi_zoo.data.text_row import TextRowBuilder, TextRowStats, TimedTokens, WordTokens
+from moshi_zoo.data.text_row import TextRowBuilder, TextRowStats, TimedTokens
 from moshi_zoo.data.turn_statistics import TurnStatistics, turn_statistics
+from moshi_zoo.word_tokens import WordTokens
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from moshi_zoo.data.code_store import CodeStore
 from moshi_zoo.data.dialogue_masks import Masks
 from moshi_zoo.data.dialogue_modes import Mode, ModeName, mark
 from moshi_zoo.data.heard_words import HeardWords
-from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens, WordTokens
+from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens
+from moshi_zoo.word_tokens import WordTokens
 
 TextOf = Literal["moshi", "user", "both", "moshi_and_heard"]
 """Whose words the text row has. ``moshi_and_heard``: Moshi's, and between them the user's as Moshi hears them, a moment

@@ -1,156 +1,116 @@
-"""Speech in another voice, from a few minutes of that voice: each frame is replaced by the one of theirs most like it.
+"""Speech in another voice, from a few minutes of that voice: its pitch and its timbre on what somebody else says.
 
-Unit selection, as concatenative synthesis and kNN voice conversion do it: sounds are compared after what is typical of
-each voice (mean and deviation of its cepstra) is taken away, and runs of frames that belong together are preferred.
-What comes out is rough, but word for word and frame for frame what went in: a model that learns from it learns a voice,
-and unlearns nothing that it says.
+Voice conversion of the classical kind, which needs no sentence that both have said: speech is raised or lowered to the
+other's pitch, and a filter that changes from frame to frame gives its spectral envelopes the mean and the spread that
+the other's have. Words and their times stay: a model that learns from it learns a voice, and unlearns nothing.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from moshi_zoo.spectrogram import MelSpectrogram
+from moshi_zoo.data.pitch import pitch_hz, raised
+from moshi_zoo.spectrogram import mel_filterbank
 
-_PARTS = 4  # of a frame: spectra of 20 ms
-_NUM_MELS, _NUM_CEPSTRA, _MIN_HZ, _MAX_HZ = 40, 12, 80.0, 7600.0
-_SPEECH_DB = -38.0  # below the loudest frames: what is quieter is a pause
-_DIGITAL_SILENCE = -10.0  # log energy: what the floor of the bands alone amounts to
-_NEIGHBOURS = 0.5  # weight of the frames before and after
-_LOUDNESS = 2.0  # weight of the level, one number beside twelve cepstra
-_CANDIDATES = 24  # units looked at for each frame
-_JUMP = 0.35  # price of a unit that does not go on from the one before, beside the mean distance
-
-
-@dataclass(frozen=True)
-class Sounds:
-    """What frames sound like.
-
-    Args:
-        features: float32 [T, D], without what is typical of the voice.
-        speech: bool [T].
-    """
-
-    features: Tensor
-    speech: Tensor
+_WINDOW_S, _HOP_S = 0.0427, 0.01
+_NUM_MELS, _NUM_CEPSTRA, _MIN_HZ, _MAX_HZ = 40, 24, 60.0, 11_000.0
+_PAUSE_DB = -38.0  # below the loudest frames: what is quieter is a pause, and stays as it is
+_ROUNDS = 3  # a filter does not quite reach what is asked of it: ask for more where it falls short
+_SMOOTH = 5  # frames over which the filter is averaged
+_MOST_DB = 30.0  # of the filter
+_NOISY_HZ = 4000.0  # above, a voice is noise, which has no pitch
+_EMPTY = 1e-7  # power of a band
 
 
 @dataclass(frozen=True)
-class Units:
-    """Frames of a voice to choose from.
+class _Timbre:
+    """Of the envelopes of a voice, in cepstra without the level.
 
     Args:
-        features: float32 [N, D].
-        codes: int64 [K, N].
-        goes_on: whether unit n follows unit n - 1 in the same recording, bool [N].
+        mean: [C].
+        deviation: [C].
+        pause: log power below which nobody speaks.
     """
 
-    features: Tensor
-    codes: Tensor
-    goes_on: Tensor
+    mean: Tensor
+    deviation: Tensor
+    pause: float
 
 
-def sounds(wavs: Sequence[Tensor], sample_rate: int, frame_size: int) -> list[Sounds]:
-    """Describe the frames of one voice.
+class Revoicing:
+    """From one voice to another.
 
     Args:
-        wavs: recordings [S], in whole frames.
-        sample_rate: in Hz.
-        frame_size: samples of a frame.
+        source: recordings [S] of the voice that speaks.
+        target: recordings [S] of the one to speak with.
+        sample_rate: of both, in Hz.
 
     Raises:
-        ValueError: if nobody speaks in them.
+        ValueError: if one of them is silent.
     """
-    spectra = [_cepstra(wav, sample_rate, frame_size) for wav in wavs]  # [T, parts, 1 + cepstra]
-    every = torch.cat(spectra)
-    levels = every[..., 0].mean(1)  # [T], of log energy
-    threshold = levels.quantile(0.98) + _SPEECH_DB / 10 * math.log(10)
-    spoken = every[levels > threshold].flatten(0, 1)
-    if float(levels.max()) < _DIGITAL_SILENCE:
-        raise ValueError("nobody speaks in these recordings")
-    mean, deviation = spoken.mean(0), spoken.std(0).clamp(min=1e-3)
-    found = []
-    for spectrum in spectra:
-        own = (spectrum - mean) / deviation
-        own[..., 0] *= _LOUDNESS
-        flat = own.flatten(1)
-        before, after = torch.cat([flat[:1], flat[:-1]]), torch.cat([flat[1:], flat[-1:]])
-        features = torch.cat([flat, _NEIGHBOURS * before, _NEIGHBOURS * after], dim=1)
-        found.append(Sounds(features, spectrum[..., 0].mean(1) > threshold))
-    return found
+
+    def __init__(self, source: Sequence[Tensor], target: Sequence[Tensor], sample_rate: int):
+        self.sample_rate = sample_rate
+        own_hz = _pitch_hz(source, sample_rate, "the voice that speaks")
+        self.raise_by = _pitch_hz(target, sample_rate, "the voice to speak with") / own_hz
+        self.size, self.hop = 2 ** round(math.log2(_WINDOW_S * sample_rate)), round(_HOP_S * sample_rate)
+        self._first_noisy = round(_NOISY_HZ * self.size / sample_rate)  # bin
+        self._window = torch.hann_window(self.size)
+        bands = mel_filterbank(self.size // 2 + 1, _NUM_MELS, sample_rate, _MIN_HZ, min(_MAX_HZ, sample_rate / 2))
+        self._bands = bands  # [F, M]
+        self._between_bands = bands / bands.sum(1, keepdim=True).clamp(min=1e-6)  # [F, M]
+        order = torch.arange(1, _NUM_CEPSTRA + 1)[:, None]
+        cosines = (math.pi * order * (torch.arange(_NUM_MELS) + 0.5) / _NUM_MELS).cos()
+        self._cosines = cosines * math.sqrt(2 / _NUM_MELS)  # [C, M], orthonormal
+        self._before, self._after = self._timbre(source), self._timbre(target)
+        wanted = self._after
+        for _ in range(_ROUNDS):
+            found = self._timbre([self(wav) for wav in source])
+            self._after = replace(
+                self._after,
+                mean=self._after.mean + wanted.mean - found.mean,
+                deviation=self._after.deviation * wanted.deviation / found.deviation,
+            )
+
+    def __call__(self, wav: Tensor) -> Tensor:
+        """What the one says [S], as the other would say it [S]."""
+        own = self._spectrum(wav)  # [F, T]
+        logs = self._logs(own)
+        cepstra = logs @ self._cosines.T  # [T, C]
+        spoken = (logs.logsumexp(1) > self._before.pause).float()[:, None]  # [T, 1]
+        wanted = (cepstra - self._before.mean) / self._before.deviation * self._after.deviation + self._after.mean
+        spectrum = self._spectrum(raised(wav, self.raise_by, self.sample_rate))
+        spectrum[self._first_noisy :] = own[self._first_noisy :]
+        gain = _smooth((wanted - self._logs(spectrum) @ self._cosines.T) @ self._cosines * spoken)  # [T, M], log power
+        most = _MOST_DB / 10 * math.log(10)
+        filters = (gain.clamp(-most, most) / 2 @ self._between_bands.T).exp().T  # [F, T]
+        return torch.istft(spectrum * filters, self.size, self.hop, window=self._window, length=len(wav))
+
+    def _timbre(self, wavs: Sequence[Tensor]) -> _Timbre:
+        logs = torch.cat([self._logs(self._spectrum(wav)) for wav in wavs])
+        power = logs.logsumexp(1)
+        pause = float(power.quantile(0.95)) + _PAUSE_DB / 10 * math.log(10)
+        cepstra = logs[power > pause] @ self._cosines.T
+        return _Timbre(cepstra.mean(0), cepstra.std(0).clamp(min=1e-3), pause)
+
+    def _spectrum(self, wav: Tensor) -> Tensor:
+        return torch.stft(wav, self.size, self.hop, window=self._window, return_complex=True)
+
+    def _logs(self, spectrum: Tensor) -> Tensor:
+        """[F, T] -> log power of bands, [T, M]."""
+        return (spectrum.abs().square().T @ self._bands).clamp(min=_EMPTY).log()
 
 
-def units(described: Sequence[Sounds], codes: Sequence[Tensor]) -> Units:
-    """The frames of a voice in which it speaks, to choose from.
-
-    Args:
-        described: its recordings.
-        codes: theirs, int64 [K, T] each.
-    """
-    goes_on = []
-    for one in described:
-        follows = one.speech.clone()
-        follows[0] = False
-        follows[1:] &= one.speech[:-1]
-        goes_on.append(follows[one.speech])
-    return Units(
-        features=torch.cat([one.features[one.speech] for one in described]),
-        codes=torch.cat([own[:, one.speech] for one, own in zip(described, codes, strict=True)], dim=1),
-        goes_on=torch.cat(goes_on),
-    )
+def _pitch_hz(wavs: Sequence[Tensor], sample_rate: int, whose: str) -> float:
+    try:
+        return pitch_hz(wavs, sample_rate)
+    except ValueError as error:
+        raise ValueError(f"{whose}: {error}") from error
 
 
-def revoiced(described: Sounds, codes: Tensor, voice: Units) -> Tensor:
-    """Codes [K, T] with the units of another voice where there is speech; pauses stay as they are.
-
-    Args:
-        described: what the codes sound like.
-        codes: int64 [K, T].
-        voice: to speak with.
-    """
-    result = codes.clone()
-    for start, stop in _runs(described.speech):
-        chosen = _path(described.features[start:stop], voice)
-        result[:, start:stop] = voice.codes[:, chosen]
-    return result
-
-
-def _path(features: Tensor, voice: Units) -> Tensor:
-    """The cheapest units [T] for frames that follow each other: Viterbi's algorithm among the nearest of each."""
-    distances = torch.cdist(features, voice.features)  # [T, N]
-    near, candidates = distances.topk(min(_CANDIDATES, distances.shape[1]), largest=False)  # [T, C]
-    jump = _JUMP * float(near.mean())
-    cost, origins = near[0], []
-    for t in range(1, len(features)):
-        follows = (candidates[t][None] == candidates[t - 1][:, None] + 1) & voice.goes_on[candidates[t]][None]
-        total = cost[:, None] + jump * (~follows)  # [C before, C]
-        best, origin = total.min(0)
-        cost = best + near[t]
-        origins.append(origin)
-    place = int(cost.argmin())
-    chosen = [place]
-    for origin in reversed(origins):
-        place = int(origin[place])
-        chosen.append(place)
-    return candidates[torch.arange(len(features)), torch.tensor(chosen[::-1])]
-
-
-def _runs(mask: Tensor) -> list[tuple[int, int]]:
-    edges = torch.diff(mask.int(), prepend=torch.zeros(1).int(), append=torch.zeros(1).int())
-    return list(zip(*((edges == sign).nonzero()[:, 0].tolist() for sign in (1, -1)), strict=True))
-
-
-def _cepstra(wav: Tensor, sample_rate: int, frame_size: int) -> Tensor:
-    """[S] -> log energy and cepstra, [T, parts, 1 + cepstra]."""
-    hop = frame_size // _PARTS
-    mel = MelSpectrogram(
-        sample_rate, 2 * hop, _NUM_MELS, min_hz=_MIN_HZ, max_hz=min(_MAX_HZ, sample_rate / 2), power=2, hop=hop
-    )
-    bands = mel(wav).clamp(min=1e-8)  # [M, T * parts]
-    order = torch.arange(1, _NUM_CEPSTRA + 1)[:, None]
-    cosines = (math.pi * order * (torch.arange(_NUM_MELS) + 0.5) / _NUM_MELS).cos()
-    values = torch.cat([bands.sum(0, keepdim=True).log(), cosines @ bands.log()]).T  # [T * parts, 1 + cepstra]
-    return values.reshape(-1, _PARTS, values.shape[1])
+def _smooth(x: Tensor) -> Tensor:
+    """[T, M], averaged over time."""
+    return torch.nn.functional.avg_pool1d(x.T[None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[0].T

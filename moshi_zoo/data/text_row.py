@@ -4,7 +4,6 @@ A word's tokens begin at the frame in which the word begins. EPAD in the frame b
 rest. Moshi decides in which frame to speak by that EPAD.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from math import floor
@@ -12,8 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from moshi_zoo.tokenizer import Tokenizer
 
 NOTHING = -1
 """No token: a frame that is outside of the recording, or of which nothing can be known. Not an id of any vocabulary."""
@@ -24,7 +21,6 @@ Crowded = Literal["shift", "replace", "truncate"]
 (``truncate``)."""
 
 _SAME_FRAME = 1e-6  # frames: 0.56 s are frame 7 at 12.5 Hz, whatever floating point says
-_WORD_START = "▁"
 
 
 @dataclass(frozen=True)
@@ -151,34 +147,3 @@ class TextRowBuilder:
 
     def _frame(self, seconds: float) -> int:
         return floor(seconds * self.frame_rate + _SAME_FRAME)
-
-
-class WordTokens:
-    """The tokens of words one at a time, as they are within a text; each word is looked up once.
-
-    SentencePiece's pieces do not cross spaces: a word with its space in front has the same pieces in every sentence.
-
-    Args:
-        tokenizer: Of the model.
-        boundary: What is between words: a ``space``, or ``none`` in languages that write without.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, *, boundary: Literal["space", "none"] = "space"):
-        self.tokenizer = tokenizer
-        adds_space = tokenizer.piece(tokenizer.encode("a")[0]).startswith(_WORD_START)  # Kyutai's do so by themselves
-        self._before = " " if boundary == "space" and not adds_space else ""
-        self._strip = boundary == "none" and adds_space
-        self._known: dict[str, tuple[int, ...]] = {}
-
-    def __call__(self, word: str) -> tuple[int, ...]:
-        """Tokens of a word; none for an empty one."""
-        if word not in self._known:
-            self._known[word] = self._look_up(word.strip())
-        return self._known[word]
-
-    def _look_up(self, word: str) -> tuple[int, ...]:
-        tokens = self.tokenizer.encode(self._before + word) if word else []
-        if self._strip:
-            bare = itertools.dropwhile(lambda token: self.tokenizer.piece(token) == _WORD_START, tokens)
-            tokens = list(bare)
-        return tuple(tokens)

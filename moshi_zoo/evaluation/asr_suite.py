@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from moshi_zoo.data.alignments import MAIN, Word
-from moshi_zoo.data.dialogue import normalise_answer
-from moshi_zoo.data.dialogue_tasks import DIGITS
 from moshi_zoo.data.dialogue_windows import Place
-from moshi_zoo.evaluation.duplex_conversations import room_tone
+from moshi_zoo.evaluation.duplex_conversations import name_of, room_tone
 from moshi_zoo.evaluation.measured import Measured, figures_of
-from moshi_zoo.evaluation.measurement import SHARE, Figure, Measure, Value
-from moshi_zoo.evaluation.word_errors import Alignment, align
+from moshi_zoo.evaluation.measurement import Figure
+from moshi_zoo.evaluation.recognition import LISTENING, recognition
 from moshi_zoo.runtime.conversations import Conversations
 from moshi_zoo.runtime.settings import TalkSettings
 from moshi_zoo.runtime.transcription import Transcript, transcribe
@@ -23,10 +21,6 @@ ALL = "all"
 """The group of all recordings."""
 
 _TAIL_S = 0.5  # heard after the last word could be written
-
-_WER = Measure("word_error_rate", "word error rate", SHARE, "lower")
-_DER = Measure("digit_error_rate", "digit error rate", SHARE, "lower")
-_DELAY = Measure("emission_delay", "written after the end of the word", "s", "lower")
 
 
 @dataclass(frozen=True)
@@ -145,28 +139,13 @@ def _heard(place: Place, num_codebooks: int, tail_s: float) -> Tensor:
 
 
 def _row(place: Place, transcript: Transcript) -> AsrRow:
-    said = [(part, word) for word in _user_words(place) for part in normalise_answer(word.text).split()]
-    heard = [(part, word) for word in transcript.words for part in normalise_answer(word.text).split()]
     frame_rate = place.store.codec.frame_rate
-    aligned = align([part for part, _ in said], [part for part, _ in heard])
-    delays = []
-    for i, j in aligned.pairs:
-        word = heard[j][1]
-        written_s = (word.frame + len(word.tokens) - 1) / frame_rate  # its last token, said as this frame begins
-        delays.append(written_s - said[i][1].end_s)
-    digits = align([part for part, _ in said if part in DIGITS], [part for part, _ in heard if part in DIGITS])
+    found = recognition(_user_words(place), transcript.words, frame_rate=frame_rate, measures=LISTENING)
     about = place.store.about(place.number)
     return AsrRow(
-        name=f"{place.store.folder.name}/{place.store.entries[place.number].path}",
+        name=name_of(place),
         voice=about.get("voices", {}).get("user", "unknown"),
-        said=" ".join(part for part, _ in said),
-        heard=" ".join(part for part, _ in heard),
-        measured=Measured({_WER: _rate(aligned), _DER: _rate(digits)}, {_DELAY: delays}),
+        said=found.said,
+        heard=found.heard,
+        measured=found.measured,
     )
-
-
-def _rate(aligned: Alignment) -> Value:
-    """Errors a word; undefined where there is none."""
-    if not aligned.num_words:
-        return Value(float("nan"))
-    return Value(aligned.errors / aligned.num_words, aligned.num_words)

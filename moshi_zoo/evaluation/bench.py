@@ -117,12 +117,15 @@ def rows(what: str, values: Mapping[str, float], *, best: Callable[[Iterable[flo
 
     Args:
         what: was measured, with its unit.
-        values: by package.
+        values: by package; several may be ours, such as ``moshi_zoo, int8``.
         best: ``min`` where less is better, else ``max``.
     """
-    peers = [value for name, value in values.items() if name != OURS]
-    ratio = values[OURS] / best(peers) if OURS in values and peers else None
-    return [Row(what, name, value, ratio if name == OURS else None) for name, value in values.items()]
+    ours = {name: value for name, value in values.items() if name.partition(",")[0] == OURS}
+    peers = [value for name, value in values.items() if name not in ours]
+    return [
+        Row(what, name, value, value / best(peers) if peers and name in ours else None)
+        for name, value in values.items()
+    ]
 
 
 def report(

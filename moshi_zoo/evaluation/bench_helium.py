@@ -17,7 +17,6 @@ from moshi_zoo import registry
 from moshi_zoo.evaluation.bench import (
     OURS,
     Report,
-    Row,
     Step,
     is_installed,
     measured_in_a_process,
@@ -31,11 +30,10 @@ from moshi_zoo.losses.cross_entropy import chunked_cross_entropy
 from moshi_zoo.models.generation import continuations, generate
 from moshi_zoo.models.helium import Helium
 from moshi_zoo.modules.columns import store_by_columns
-from moshi_zoo.modules.quantised_layers import Bits, quantise
+from moshi_zoo.modules.quantised_layers import PRECISIONS, Precision, quantise
 from moshi_zoo.zoo import helium_format
 
 PEERS = {"transformers": "transformers"}
-_QUANTISED: dict[str, Bits] = {"float16": 16, "int8": 8, "int4": 4}
 PROMPT, NEW = 16, 64  # tokens of a continuation
 BATCH, LENGTH = 4, 256  # of a training step, at most
 _OPTIMIZER = {"lr": 1e-4, "betas": (0.9, 0.95), "weight_decay": 0.1, "fused": True}
@@ -61,12 +59,11 @@ def bench_helium(*, size: str, device: str, rounds: int, tell: Callable[[str], N
         tell(f"{mode}: {size} with random weights for {', '.join(names)}")
         steps = {name: _step(name, mode, size, device) for name in names}
         if mode == "generation" and device == "cpu":
-            steps |= {f"{OURS}, {name}": _quantised_generation(size, bits) for name, bits in _QUANTISED.items()}
+            steps |= {f"{OURS}, {kind}": _quantised_generation(size, kind) for kind in PRECISIONS}
         times = time_side_by_side(steps, runs=runs, warmup=1, synchronize=wait)
         tokens = _batch(size).numel() if mode == "training" else NEW
         speeds = {name: tokens / timing.median * 1e3 for name, timing in times.items()}
-        found += rows(f"{mode}, {unit}", {name: speeds[name] for name in names}, best=max)
-        found += [Row(f"{mode}, {unit}", name, speed) for name, speed in speeds.items() if name not in names]
+        found += rows(f"{mode}, {unit}", speeds, best=max)
         del steps
     for mode in ("training", "generation"):
         tell(f"peak memory, {mode}: a process for each")
@@ -93,10 +90,10 @@ def _step(name: str, mode: str, size: str, device: str) -> Step:
     return _their_training(model, size) if mode == "training" else _their_generation(model)
 
 
-def _quantised_generation(size: str, bits: Bits) -> Step:
+def _quantised_generation(size: str, precision: Precision) -> Step:
     torch.manual_seed(0)
     model = registry.build(size)
-    quantise(model, bits)
+    quantise(model, precision)
     return _our_generation(model)
 
 

@@ -27,13 +27,13 @@ from moshi_zoo.evaluation.bench_moshi import (
 )
 from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
-from moshi_zoo.modules.quantised_layers import Bits, quantise
+from moshi_zoo.modules.quantised_layers import PRECISIONS, quantise
 from moshi_zoo.runtime.conversations import Conversations, Heard
 from moshi_zoo.tokenizer import Tokenizer
 
 PEER = "moshi"
 _FLOOR = "memory"
-_QUANTISED: dict[str, Bits] = {f"{OURS}, float16": 16, f"{OURS}, int8": 8, f"{OURS}, int4": 4}
+_QUANTISED = {f"{OURS}, {precision}": precision for precision in PRECISIONS}
 _TEXT = "what the pieces of this text are is of no matter: the model draws them by chance"
 _PIECES = 300  # of its tokenizer
 _HEARD = 50  # random frames that the error of the logits is measured on
@@ -118,8 +118,8 @@ def _random_moshi(size: str, device: str) -> Moshi:
 
 def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
     smaller = {name: copy.deepcopy(model) for name in _QUANTISED}
-    for name, bits in _QUANTISED.items():
-        quantise(smaller[name], bits)
+    for name, precision in _QUANTISED.items():
+        quantise(smaller[name], precision)
     codes = torch.randint(model.codebook_size, (1, model.num_rows, _HEARD))
     errors = {name: logit_errors(model, other, codes) for name, other in smaller.items()}
     steps = {_FLOOR: reading_of(model), OURS: our_conversation(model)}
@@ -129,17 +129,12 @@ def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
     times = {name: timing.median for name, timing in time_side_by_side(steps, runs=rounds).items()}
     floor = times.pop(_FLOOR)
     times = {name: time / FRAMES for name, time in times.items()}
-    found = [_beside_peer("step, ms a frame", name, times) for name in times]
+    found = rows("step, ms a frame", times, best=min)
     found.append(Row("reading its float32 weights once, ms", _FLOOR, floor))
     found.append(Row("step over reading its weights once", OURS, times[OURS] / floor))
     for kind in ("text", "codes"):
         found += [Row(f"error of the logits, {kind}, %", name, 100 * error[kind]) for name, error in errors.items()]
     return found
-
-
-def _beside_peer(what: str, name: str, values: Mapping[str, float]) -> Row:
-    ratio = values[name] / values[PEER] if PEER in values and name != PEER else None
-    return Row(what, name, values[name], ratio)
 
 
 def _our_frame(model: Moshi, codec: Mimi, count: int) -> Step:

@@ -3,22 +3,24 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from moshi_zoo.data.alignments import MAIN, Word
 from moshi_zoo.data.dialogue_windows import Place
-from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens, WordTokens
+from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens
 from moshi_zoo.evaluation.answers import SpokenWord
 from moshi_zoo.evaluation.script import TimedTurn, timed_turns
-from moshi_zoo.models.conversation import Choosers
 from moshi_zoo.models.moshi import Moshi
-from moshi_zoo.models.replies import replies
 from moshi_zoo.modules.code_embedding import NOTHING
-from moshi_zoo.runtime.settings import TalkSettings
+from moshi_zoo.runtime.conversations import Conversations
+from moshi_zoo.runtime.settings import Hooks, TalkSettings
+from moshi_zoo.runtime.talk import Reply, talk
+from moshi_zoo.runtime.words import SpokenWord as WrittenWord
 from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.word_tokens import WordTokens
 
 _LEAST_TONE = 4  # frames: less room tone than this at the end of a dialogue, and its very last frames are repeated
 
@@ -38,7 +40,8 @@ class Conversation:
         expected_codes: of Moshi's voice in the dialogue, int64 [K, T'].
         text: tokens that Moshi wrote, int64 [T].
         codes: of what it said, int64 [K, T].
-        said: its inner monologue in words, in order.
+        said: its own words in its inner monologue, in order.
+        heard: the user's words in it, which some models write down.
         frame_rate: frames a second.
     """
 
@@ -53,6 +56,7 @@ class Conversation:
     text: Tensor
     codes: Tensor
     said: list[SpokenWord]
+    heard: list[WrittenWord]
     frame_rate: float
 
     @property
@@ -71,34 +75,6 @@ class Conversation:
         return [word for word in self.words if word.speaker != MAIN]
 
 
-def no_text(logits: Tensor, chance: Tensor) -> Tensor:
-    """What models without an inner monologue write: nothing, in each of the rows of logits [B, V]."""
-    return torch.full_like(chance, NOTHING, dtype=torch.int64)
-
-
-class TextChoice:
-    """Draws text tokens that belong into a conversation: no marks of other modes, and none the tokenizer lacks.
-
-    Args:
-        settings: how.
-        tokenizer: of the text.
-        pad: PAD.
-    """
-
-    def __init__(self, settings: TalkSettings, tokenizer: Tokenizer, *, pad: int):
-        self.sampler, self.bonus, self.pad = settings.text, settings.padding_bonus, pad
-        self.marks, self.vocab_size = [i for i in (tokenizer.bos, tokenizer.eos) if i != pad], tokenizer.vocab_size
-
-    def __call__(self, logits: Tensor, chance: Tensor) -> Tensor:
-        """Logits [B, V] and uniform numbers [B] -> tokens [B]."""
-        logits = logits.clone()
-        logits[:, self.pad] += self.bonus
-        logits[:, self.marks] = -torch.inf
-        logits[:, self.vocab_size :] = -torch.inf
-        return self.sampler(logits, chance)
-
-
-@torch.inference_mode()
 def converse(
     moshi: Moshi,
     tokenizer: Tokenizer,
@@ -118,21 +94,18 @@ def converse(
         settings: how; chance is each dialogue's own.
         extra_s: room tone after each dialogue.
         batch_size: conversations at once.
-        monologue: whether Moshi writes.
+        monologue: whether Moshi writes; models that have learnt without text must not.
     """
-    device = moshi.initial_text.device
-    write = TextChoice(settings, tokenizer, pad=moshi.pad_token) if monologue else no_text
-    choosers = Choosers(write, settings.audio)
+    rows = Conversations(moshi, None, tokenizer, max_sessions=max(min(batch_size, len(places)), 1))
+    hooks = None if monologue else Hooks(on_text=lambda token: NOTHING)
     order = sorted(range(len(places)), key=lambda i: (places[i].num_frames, i))
     for batch in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
         chosen = [places[i] for i in batch]
-        users = _users(chosen, moshi, extra_s)
-        seeds = [_seed(place, settings.seed) for place in chosen]
-        said = replies(moshi, users.to(device), choosers=choosers, seeds=seeds)
-        text, codes = said.text.cpu(), said.codes.cpu()
-        for i, place in enumerate(chosen):
-            length = place.num_frames + _extra_frames(place, extra_s)
-            yield _conversation(place, moshi, tokenizer, users[i, :, :length], text[i, :length], codes[i, :, :length])
+        users = [_user(place, moshi.num_user_codebooks, extra_s) for place in chosen]
+        each = [replace(settings, seed=_seed(place, settings.seed)) for place in chosen]
+        replies = talk(rows, users, settings=each, hooks=hooks)
+        for place, user, reply in zip(chosen, users, replies, strict=True):
+            yield _conversation(place, rows, user, reply)
 
 
 def name_of(place: Place) -> str:
@@ -140,15 +113,10 @@ def name_of(place: Place) -> str:
     return f"{place.store.folder.name}/{place.store.entries[place.number].path}"
 
 
-def _users(places: Sequence[Place], moshi: Moshi, extra_s: float) -> Tensor:
-    """The users' codes [B, K, T], each with its room tone behind it."""
-    T = max(place.num_frames + _extra_frames(place, extra_s) for place in places)
-    K = moshi.num_user_codebooks
-    users = [
-        torch.cat([place.store.codes(place.number)[1], room_tone(place, T - place.num_frames)], dim=1)[:K]
-        for place in places
-    ]
-    return torch.stack(users)
+def _user(place: Place, num_codebooks: int, extra_s: float) -> Tensor:
+    """The user's codes [K, T], with room tone behind them."""
+    user = torch.cat([place.store.codes(place.number)[1], room_tone(place, _extra_frames(place, extra_s))], dim=1)
+    return user[:num_codebooks]
 
 
 def room_tone(place: Place, num_frames: int) -> Tensor:
@@ -172,12 +140,10 @@ def _seed(place: Place, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big")
 
 
-def _conversation(
-    place: Place, moshi: Moshi, tokenizer: Tokenizer, user: Tensor, text: Tensor, codes: Tensor
-) -> Conversation:
-    store, number = place.store, place.number
+def _conversation(place: Place, rows: Conversations, user: Tensor, reply: Reply) -> Conversation:
+    store, number, moshi = place.store, place.number, rows.moshi
     about, words, frame_rate = store.about(number), store.words(number) or [], store.codec.frame_rate
-    tokens = WordTokens(tokenizer)
+    tokens = WordTokens(rows.tokenizer)
     timed = [TimedTokens(word.start_s, word.end_s, tokens(word.text)) for word in words if word.speaker == MAIN]
     row = TextRowBuilder(frame_rate=frame_rate, pad=moshi.pad_token, epad=moshi.epad_token).build(
         timed, place.num_frames
@@ -191,8 +157,9 @@ def _conversation(
         user_codes=user,
         expected_text=torch.from_numpy(row.tokens),
         expected_codes=store.codes(number)[0, : moshi.num_own_codebooks],
-        text=text,
-        codes=codes,
-        said=[SpokenWord(word.strip(), frame / frame_rate) for frame, word in tokenizer.words(text.tolist())],
+        text=reply.text.cpu(),
+        codes=reply.codes.cpu(),
+        said=[SpokenWord(word.text, word.frame / frame_rate) for word in reply.words if word.speaker == "moshi"],
+        heard=[word for word in reply.words if word.speaker == "user"],
         frame_rate=frame_rate,
     )

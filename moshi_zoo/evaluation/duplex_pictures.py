@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
+from moshi_zoo.evaluation.duplex_conversations import Conversation
 from moshi_zoo.evaluation.duplex_suite import ConversationRow
 from moshi_zoo.evaluation.measurement import Figure
 from moshi_zoo.metrics.canvas import ACCENT, GRID, INK, MUTED, PAPER, Axis, Box, Canvas, nice_ticks
@@ -93,8 +95,11 @@ def conversation_picture(row: ConversationRow, moshi: Moshi) -> Image.Image:
         "expected": [(word.start_s, word.text) for word in conversation.expected_words],
         "Moshi says": [(word.start_s, word.text) for word in conversation.said],
     }
+    if conversation.heard:  # below what the user says, when it is written
+        heard = [(word.frame / conversation.frame_rate, word.text) for word in conversation.heard]
+        words = {"user": words.pop("user"), "Moshi hears": heard, **words}
     if row.sounds:
-        words["heard"] = [(word.start_s, word.text) for word in row.sounds.heard]
+        words["in the sound"] = [(word.start_s, word.text) for word in row.sounds.heard]
     return streams_picture(
         codes,
         frame_rate=conversation.frame_rate,
@@ -102,4 +107,13 @@ def conversation_picture(row: ConversationRow, moshi: Moshi) -> Image.Image:
         pad=moshi.pad_token,
         epad=moshi.epad_token,
         words=words,
+        heard=_frames_of(conversation),
     )
+
+
+def _frames_of(conversation: Conversation) -> Tensor:
+    """Where the text has words of the user's, bool [T]."""
+    heard = torch.zeros_like(conversation.text, dtype=torch.bool)
+    for word in conversation.heard:
+        heard[word.frame : word.frame + len(word.tokens)] = True
+    return heard

@@ -25,7 +25,14 @@ from moshi_zoo.evaluation.speech_report import beside
 from moshi_zoo.evaluation.turn_taking import REPLY_GAP
 from moshi_zoo.models.moshi import Moshi
 
-_BY_FAMILY = ("answers_right", "answers_heard_right", "answer_words", "answer_digits", "text_gap_median")
+_BY_FAMILY = (
+    "answers_right",
+    "answers_heard_right",
+    "answer_words",
+    "answer_digits",
+    "heard_word_error_rate",
+    "text_gap_median",
+)
 
 
 def as_json(report: DuplexReport, context: Context) -> str:
@@ -122,6 +129,7 @@ def _conversation(row: ConversationRow) -> dict[str, Any]:
         "family": conversation.family,
         "seconds": conversation.seconds,
         "said": [[word.text, round(word.start_s, 2)] for word in conversation.said],
+        **({"user": row.recognised.said, "heard": row.recognised.heard} if row.conversation.heard else {}),
         "answers": [
             {"expected": a.question.expected, "asked_s": a.question.asked_s, "said": a.said, "right": a.right}
             for a in row.answers

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from moshi_zoo.evaluation.duplex_audio import Ears
 from moshi_zoo.evaluation.duplex_conversations import Conversation, converse, name_of
 from moshi_zoo.evaluation.measured import Measured, figures_of, share
 from moshi_zoo.evaluation.measurement import SHARE, Figure, Measure
+from moshi_zoo.evaluation.recognition import TALKING, Recognition, recognition
 from moshi_zoo.evaluation.script import questions
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.runtime.settings import TalkSettings
@@ -72,6 +73,7 @@ class ConversationRow:
         answers: by its inner monologue.
         said: what Moshi did.
         written: the same measures of the dialogue as it was written.
+        recognised: what it wrote down of the user.
         sounds: of an example.
     """
 
@@ -79,6 +81,7 @@ class ConversationRow:
     answers: list[Answer]
     said: Measured
     written: Measured
+    recognised: Recognition
     sounds: Sounds | None = None
 
 
@@ -153,6 +156,8 @@ def evaluate_duplex(
     for conversation in talks:
         rows.append(_row(conversation, ears, keep=conversation.name in shown))
         step()
+    if any(row.conversation.heard for row in rows):  # else it is no model that writes down what it hears
+        rows = [replace(row, said=row.said | row.recognised.measured) for row in rows]
     return DuplexReport(settings, _groups(rows, settings), rows, time.perf_counter() - began)
 
 
@@ -174,7 +179,10 @@ def _row(conversation: Conversation, ears: Ears | None, *, keep: bool) -> Conver
         sound, beside = ears.said(conversation, judged), ears.written(conversation, as_written)
         said, written = said | sound.measured, written | beside.measured
         sounds = Sounds(sound.wav, sound.heard, ears.decode(conversation.user_codes)) if keep else None
-    return ConversationRow(conversation, judged, said, written, sounds)
+    heard = recognition(
+        conversation.user_words, conversation.heard, frame_rate=conversation.frame_rate, measures=TALKING
+    )
+    return ConversationRow(conversation, judged, said, written, heard, sounds)
 
 
 def _of_streams(text: Tensor, codes: Tensor) -> Measured:

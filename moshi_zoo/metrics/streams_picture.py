@@ -14,15 +14,23 @@ Caption = tuple[float, str]
 
 _LEFT, _WIDTH, _CELL, _TEXT_CELL, _LINE = 86, 900, 7, 12, 14
 _STRIP_S = 10.0
-_TEXT_COLOURS: dict[str, Colour] = {"pad": GRID, "epad": (224, 144, 40), "word": ACCENT}
+_TEXT_COLOURS: dict[str, Colour] = {"pad": GRID, "epad": (224, 144, 40), "word": ACCENT, "heard": (70, 150, 90)}
 
 
 def streams_picture(
-    codes: Tensor, *, frame_rate: float, codebook_size: int, pad: int, epad: int, words: Mapping[str, Sequence[Caption]]
+    codes: Tensor,
+    *,
+    frame_rate: float,
+    codebook_size: int,
+    pad: int,
+    epad: int,
+    words: Mapping[str, Sequence[Caption]],
+    heard: Tensor | None = None,
 ) -> Image.Image:
     """The rows of a window, ten seconds a strip, a column a frame.
 
-    Text: grey PAD, orange EPAD, blue tokens of words. Codes: dark to bright by number; what is not there is white.
+    Text: grey PAD, orange EPAD, blue tokens of words, green those of words that are heard. Codes: dark to bright by
+    number; what is not there is white.
 
     Args:
         codes: ``[1 + 2 K, T]``: text, Moshi's codes, the user's; -1 where there is nothing.
@@ -31,6 +39,7 @@ def streams_picture(
         pad: token of the text row.
         epad: token of the text row.
         words: of Moshi and of the user, or of others, each on lines of their own above the rows.
+        heard: bool [T], which tokens of the text are words that are heard; None: none.
 
     Raises:
         ValueError: if ``codes`` has no such shape.
@@ -39,6 +48,7 @@ def streams_picture(
         raise ValueError(f"a picture of streams needs codes [1 + 2 K, T], given {tuple(codes.shape)}")
     values = codes.detach().cpu().numpy()
     num_rows, num_frames = values.shape
+    are_heard = np.zeros(num_frames, bool) if heard is None else heard.detach().cpu().numpy()
     K = num_rows // 2
     strip = max(round(_STRIP_S * frame_rate), 1)
     captions_height = 2 * _LINE * len(words)  # words alternate between two lines, so that neighbours have room
@@ -51,7 +61,8 @@ def streams_picture(
         axis = Axis(first / frame_rate, (first + strip) / frame_rate, _LEFT, _LEFT + _WIDTH)
         for i, (who, captions) in enumerate(words.items()):
             _captions(canvas, axis, top + 2 * _LINE * i, who, captions)
-        _rows(canvas, values[:, first : first + strip], top + captions_height, _WIDTH / strip, codebook_size, pad, epad)
+        kinds = _kinds(values[0, first : first + strip], are_heard[first : first + strip], pad, epad)
+        _rows(canvas, values[:, first : first + strip], kinds, top + captions_height, _WIDTH / strip, codebook_size)
         box = Box(_LEFT, top + captions_height, _WIDTH, row_tops[-1])
         canvas.x_ticks(box, axis, suffix=" s")
     return canvas.finish()
@@ -75,8 +86,14 @@ def _captions(canvas: Canvas, axis: Axis, top: float, who: str, captions: Sequen
         canvas.text(x + 2, y + _LINE / 2, text, size=11, colour=INK, anchor="lm")
 
 
+def _kinds(text: np.ndarray, are_heard: np.ndarray, pad: int, epad: int) -> list[str]:
+    """What the tokens of the text are."""
+    words = np.where(are_heard, "heard", "word")
+    return np.select([text == pad, text == epad], ["pad", "epad"], words).tolist()
+
+
 def _rows(
-    canvas: Canvas, values: np.ndarray, top: float, width: float, codebook_size: int, pad: int, epad: int
+    canvas: Canvas, values: np.ndarray, kinds: Sequence[str], top: float, width: float, codebook_size: int
 ) -> None:
     tops = _row_tops(len(values) // 2)
     K = len(values) // 2
@@ -86,9 +103,8 @@ def _rows(
         for frame, value in enumerate(line):
             if value < 0:
                 continue
-            kind = "pad" if value == pad else "epad" if value == epad else "word"
             shade = shades[row, frame]
-            colour = _TEXT_COLOURS[kind] if row == 0 else (int(shade[0]), int(shade[1]), int(shade[2]))
+            colour = _TEXT_COLOURS[kinds[frame]] if row == 0 else (int(shade[0]), int(shade[1]), int(shade[2]))
             canvas.fill(Box(_LEFT + frame * width, top + tops[row], width, height), colour=colour)
     labels = {
         "text": tops[0] + _TEXT_CELL / 2,

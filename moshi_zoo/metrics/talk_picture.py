@@ -1,4 +1,4 @@
-"""A conversation in a picture: the waveforms of both sides, and the words where they are said."""
+"""A conversation in a picture: the waveforms of both sides, and their words where they are said."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ _COLOURS: tuple[Colour, ...] = (ACCENT, (224, 144, 40))
 
 
 def talk_picture(
-    wavs: Mapping[str, Tensor], sample_rate: int, *, words: Sequence[tuple[float, str]] = ()
+    wavs: Mapping[str, Tensor], sample_rate: int, *, words: Mapping[str, Sequence[tuple[float, str]]] | None = None
 ) -> Image.Image:
-    """Waveforms under each other, fifteen seconds a strip, with words above them.
+    """Waveforms under each other, fifteen seconds a strip, each with its words above it.
 
     Args:
         wavs: who -> waveform [S], all of one length.
         sample_rate: of all, in Hz.
-        words: when they begin, in seconds, and what they are.
+        words: who -> when they begin, in seconds, and what they are.
 
     Raises:
         ValueError: if there is nothing to draw, or the waveforms are no such rows.
@@ -35,20 +35,25 @@ def talk_picture(
     loudest = max(max(float(np.abs(wav).max()) for wav in samples.values()), 1e-3)
     seconds = len(next(iter(samples.values()))) / sample_rate
     num_strips = math.ceil(seconds / _STRIP_S)
-    height = 2 * _LINE + len(samples) * _HEIGHT + _GAP
+    told = {who: list(of_one) for who, of_one in (words or {}).items() if of_one}
+    tops, bottom = dict[str, int](), 0  # of the waveforms, and of what is under them, in a strip
+    for who in samples:
+        tops[who] = bottom + (2 * _LINE if who in told else 0)
+        bottom = tops[who] + _HEIGHT
+    height = bottom + _GAP
     canvas = Canvas(_LEFT + _WIDTH + 24, num_strips * height + 12)
     for strip in range(num_strips):
         begin, top = strip * _STRIP_S, 8 + strip * height
         axis = Axis(begin, begin + min(_STRIP_S, max(seconds, 1.0)), _LEFT, _LEFT + _WIDTH)
-        _words(canvas, axis, top, words)
         for row, (who, wav) in enumerate(samples.items()):
-            box = Box(_LEFT, top + 2 * _LINE + row * _HEIGHT, _WIDTH, _HEIGHT - 6)
+            box = Box(_LEFT, top + tops[who], _WIDTH, _HEIGHT - 6)
+            _words(canvas, axis, box.top - 2 * _LINE, told.get(who, ()))
             canvas.text(_LEFT - 8, box.top + box.height / 2, who, colour=INK, anchor="rm")
             canvas.fill(box, colour=(248, 249, 250))
             first = round(begin * sample_rate)
             piece = wav[first : first + round((axis.high - axis.low) * sample_rate)] / loudest
             _waveform(canvas, box, axis, piece, sample_rate, colour=_COLOURS[row % len(_COLOURS)])
-        canvas.x_ticks(Box(_LEFT, top, _WIDTH, 2 * _LINE + len(samples) * _HEIGHT - 6), axis, suffix=" s")
+        canvas.x_ticks(Box(_LEFT, top, _WIDTH, bottom - 6), axis, suffix=" s")
     return canvas.finish()
 
 

@@ -126,17 +126,17 @@ class DepthTransformer(nn.Module):
         Returns:
             The codes, int64 [B, codes].
         """
-        context = self.in_proj.each(context)  # [sets, B, d]
-        num_codes, num_heads = chance.shape[1], self.size.num_heads
-        pasts = context.new_empty(len(self.layers), 2, len(text), num_heads, num_codes, self.size.dim // num_heads)
+        contexts, chances = self.in_proj.each(context).unbind(), chance.unbind(1)  # a [B, d] of each set
+        layers: list[DepthLayer] = list(self.layers)
+        pasts: list[tuple[Tensor, Tensor] | None] = [None] * len(layers)
         token, codes = text, []
-        for step in range(num_codes):
-            x = context[self.in_proj.schedule[step], None]  # [1, B, d]
+        for step in range(len(chances)):
+            x = contexts[self.in_proj.schedule[step]]  # [B, d]
             if not self.size.parallel:
-                x = x + self._embed(token[None], step)
-            for layer, past in zip(self.layers, pasts, strict=True):
-                x = layer(x, step, past)
-            token = choose(self.output(x, step)[0], chance[:, step])
+                x = x + self._embed_one(token, step)
+            for index, layer in enumerate(layers):
+                x, pasts[index] = layer.step(x, step, pasts[index])
+            token = choose(self.output.step(x, step), chances[step])
             codes.append(token)
         return torch.stack(codes, dim=1)
 
@@ -147,6 +147,14 @@ class DepthTransformer(nn.Module):
             return x if self.text_up is None else self.text_up(x)
         x = self.embedding(tokens, step - 1)
         return x if self.up is None else self.up(x, step - 1)
+
+    def _embed_one(self, tokens: Tensor, step: int) -> Tensor:
+        """The same of a single step, [B] -> [B, d]."""
+        if step == 0:
+            x = self.text_embedding.one(tokens, 0)
+            return x if self.text_up is None else self.text_up(x)
+        x = self.embedding.one(tokens, step - 1)
+        return x if self.up is None else self.up.step(x, step - 1)
 
 
 class DepthLayer(nn.Module):
@@ -167,28 +175,37 @@ class DepthLayer(nn.Module):
         self.mlp_in = StepLinear(size.dim, 2 * size.hidden_dim, schedule)  # rows: gate, up
         self.mlp_out = StepLinear(size.hidden_dim, size.dim, schedule)
 
-    def forward(self, x: Tensor, first: int = 0, past: Tensor | None = None) -> Tensor:
-        """Steps ``first``, ``first + 1``, … of N frames.
+    def forward(self, x: Tensor) -> Tensor:
+        """All steps of N frames at once: [K, N, d] -> [K, N, d]."""
+        K, N, _ = x.shape
+        heads = self.attention_in(self.attention_norm(x)).view(K, N, 3, self.num_heads, -1)
+        queries, keys, values = heads.permute(2, 1, 3, 0, 4)  # each [N, H, K, d / H]
+        y = values  # side by side, a step sees itself alone
+        if not self.parallel:
+            y = F.scaled_dot_product_attention(queries, keys, values, is_causal=K > 1)
+        x = x + self.attention_out(y.permute(2, 0, 1, 3).flatten(2))
+        return x + self.mlp_out(gated(self.mlp_in(self.mlp_norm(x))))
+
+    def step(
+        self, x: Tensor, index: int, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One step of B frames, after those before it.
+
+        In a small model the time goes into how many operations there are, not into what they do: here are few.
 
         Args:
-            x: [steps, N, d].
-            first: the first of the steps; only a single step may have others before it.
-            past: keys and values of the frame's steps, [2, N, H, K, d / H]: earlier ones are read, these written.
+            x: [B, d].
+            index: of the step.
+            past: keys and values of the steps before, each [B, H, index, d / H]; None in the first.
 
         Returns:
-            [steps, N, d].
+            [B, d], and keys and values with those of this step.
         """
-        steps, N, _ = x.shape
-        heads = self.attention_in(self.attention_norm(x), first).view(steps, N, 3, self.num_heads, -1)
-        parts = heads.permute(2, 1, 3, 0, 4)  # [3, N, H, steps, d / H]
-        if past is None:
-            queries, keys, values = parts.unbind()
-        else:
-            queries, stop = parts[0], first + steps
-            past.narrow(3, first, steps).copy_(parts[1:])
-            keys, values = past.narrow(3, 0, stop).unbind()
-        y = parts[2]  # [N, H, steps, d / H]; side by side, a step sees itself alone
-        if not self.parallel:
-            y = F.scaled_dot_product_attention(queries, keys, values, is_causal=steps > 1)
-        x = x + self.attention_out(y.permute(2, 0, 1, 3).flatten(2), first)
-        return x + self.mlp_out(gated(self.mlp_in(self.mlp_norm(x), first)), first)
+        heads = self.attention_in.step(self.attention_norm(x), index).view(len(x), 3, self.num_heads, 1, -1)
+        queries, keys, values = heads.unbind(1)  # each [B, H, 1, d / H]
+        y = values  # of a step that sees itself alone
+        if past is not None and not self.parallel:
+            keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
+            y = F.scaled_dot_product_attention(queries, keys, values)
+        x = x + self.attention_out.step(y.flatten(1), index)
+        return x + self.mlp_out.step(gated(self.mlp_in.step(self.mlp_norm(x), index)), index), (keys, values)

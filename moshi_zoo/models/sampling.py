@@ -68,7 +68,7 @@ class RowSampler:
 
     def __init__(self, batch_size: int, device: torch.device | str = "cpu"):
         self._temperature = torch.ones(batch_size, 1, device=device)
-        self._top_k = torch.ones(batch_size, 1, dtype=torch.int64, device=device)
+        self._last = torch.zeros(batch_size, 1, dtype=torch.int64, device=device)  # k - 1
         self._most = [1] * batch_size  # the same as numbers of Python's, so that no device is waited for
 
     @property
@@ -86,18 +86,18 @@ class RowSampler:
             raise ValueError(f"top_p ({sampler.top_p}) is not for rows of a batch: give temperature and top_k")
         k = 1 if sampler.temperature == 0 else sampler.top_k or _ALL
         self._temperature[row] = sampler.temperature or 1.0
-        self._top_k[row] = k
+        self._last[row] = k - 1
         self._most[row] = k
 
     def __call__(self, logits: Tensor, chance: Tensor) -> Tensor:
         """Logits [B, V] and uniform numbers in [0, 1) [B] -> tokens int64 [B]."""
-        V = logits.shape[-1]
-        scores, tokens = (logits.float() / self._temperature).topk(min(self.most, V))
-        last = self._top_k.clamp(max=V) - 1
+        count = min(self.most, logits.shape[-1])
+        scores, tokens = (logits.float() / self._temperature).topk(count)
+        last = self._last.clamp(max=count - 1)
         # sums from the left: what a row's neighbours have beyond its own k does not enter
         cumulative = (scores - scores[:, :1]).exp().cumsum(-1, dtype=torch.float64)
-        total = cumulative.gather(-1, last)
-        choice = torch.searchsorted(cumulative, chance[:, None].double() * total, right=True).minimum(last)
+        sought = cumulative.gather(-1, last).mul_(chance[:, None])
+        choice = torch.searchsorted(cumulative, sought, right=True).minimum(last)
         return tokens.gather(-1, choice)[:, 0]
 
 

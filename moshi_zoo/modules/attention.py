@@ -31,8 +31,8 @@ class KeyValueState(State):
         Paused rows are written too: they overwrite only what has left their window, and write it again when they go on.
         """
         index = slots.expand_as(keys)
-        self.keys.scatter_(2, index, keys.to(self.keys.dtype))  # autocast: the ring has the dtype of the weights
-        self.values.scatter_(2, index, values.to(self.values.dtype))
+        self.keys.scatter_(2, index, keys.type_as(self.keys))  # autocast: the ring has the dtype of the weights
+        self.values.scatter_(2, index, values.type_as(self.values))
         return self.keys.narrow(2, 0, num_keys), self.values.narrow(2, 0, num_keys)
 
 
@@ -57,7 +57,8 @@ class Window:
         """The chunk is all there is; positions [B, T]."""
         if positions.shape[1] <= context:
             return cls(angles)
-        return cls(angles, _visible(positions, positions, context))
+        ages = positions.flip(1)
+        return cls(angles, _visible(ages, ages, context, positions[:, -1:]))
 
     @classmethod
     def ring(cls, positions: Tensor, context: int, angles: Tensor, capacity: int) -> "Window":
@@ -75,13 +76,14 @@ class Window:
             # all streams start here, or all that they have seen is theirs to see
             if num_keys <= context and (num_keys == T or (T == 1 and num_keys <= min(reached))):
                 return cls(angles, None, slots, num_keys)
-        key_positions = newest - (newest - torch.arange(num_keys, device=positions.device)) % capacity
-        return cls(angles, _visible(positions, key_positions, context), slots, num_keys)
+        ages = (newest - torch.arange(num_keys, device=positions.device)) % capacity  # positions before the newest
+        return cls(angles, _visible(newest - positions, ages, context, newest), slots, num_keys)
 
 
-def _visible(queries: Tensor, keys: Tensor, context: int) -> Tensor:
-    distance = queries[:, :, None] - keys[:, None, :]  # [B, T, keys]
-    return ((distance >= 0) & (distance < context) & (keys >= 0)[:, None])[:, None]  # below 0: a slot never written
+def _visible(queries: Tensor, keys: Tensor, context: int, oldest: Tensor) -> Tensor:
+    """Which keys [B, S] each query [B, T] sees, by their ages: bool [B, 1, T, S]; older ones than [B, 1] are none."""
+    queries, keys = queries[:, None, :, None], keys[:, None, None]
+    return (keys >= queries) & (keys <= (queries + (context - 1)).minimum(oldest[:, None, None]))
 
 
 class Attention(nn.Module):
@@ -121,20 +123,21 @@ class Attention(nn.Module):
         """[B, T, D] -> [B, T, D]."""
         B, T, _ = x.shape
         heads = self.in_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, H, T, head_dim]
-        turning, values = heads.split([self.num_heads + self.num_kv_heads, self.num_kv_heads], dim=1)
-        queries, keys = rotate(turning, window.angles).split([self.num_heads, self.num_kv_heads], dim=1)
+        turning, values = heads[:, : -self.num_kv_heads], heads[:, -self.num_kv_heads :]
+        turned = rotate(turning, window.angles)
+        queries, keys = turned[:, : self.num_heads], turned[:, self.num_heads :]
         if state is not None:
             assert window.slots is not None
             keys, values = state.append(keys, values, window.slots, window.num_keys)
         y = self._attend(queries, keys, values, window.mask)
-        return self.out_proj(y.transpose(1, 2).flatten(2))  # [B, H, T, head_dim] -> [B, T, D]
+        return self.out_proj(y.transpose(1, 2).reshape(B, T, -1))  # [B, H, T, head_dim] -> [B, T, D]
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        T, group = queries.shape[2], self.num_heads // self.num_kv_heads
-        attention, causal = F.scaled_dot_product_attention, mask is None and T > 1
+        B, H, T, _ = queries.shape
+        group, causal = H // self.num_kv_heads, mask is None and T > 1
         if group == 1 or causal:
-            return attention(queries, keys, values, mask, is_causal=causal, enable_gqa=group > 1)
+            return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal, enable_gqa=group > 1)
         # Few kernels else know groups: a group's queries stand one after another in time, and no key is copied.
-        queries = queries.unflatten(1, (-1, group)).flatten(2, 3)  # [B, kv heads, group T, head_dim]
-        y = attention(queries, keys, values, None if mask is None else mask.repeat(1, 1, group, 1))
-        return y.unflatten(2, (group, T)).flatten(1, 2)
+        queries = queries.reshape(B, -1, group * T, self.head_dim)
+        mask = None if mask is None else mask.repeat(1, 1, group, 1)
+        return F.scaled_dot_product_attention(queries, keys, values, mask).reshape(B, H, T, -1)

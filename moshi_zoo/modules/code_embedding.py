@@ -29,6 +29,11 @@ class CodeEmbedding(NormalEmbedding):
         vectors = super().forward(codes.clamp(min=0) + rows * self.num_codes)
         return vectors.masked_fill((codes == NOTHING)[..., None], 0)
 
+    def one(self, codes: Tensor, row: int) -> Tensor:
+        """The vectors of one row's codes: int64 [B] -> [B, D]."""
+        vectors = self.weight.index_select(0, codes.clamp(min=0) + row * self.num_codes)
+        return vectors.masked_fill((codes == NOTHING)[:, None], 0)
+
     def total(self, codes: Tensor) -> Tensor:
         """The sum of all rows' vectors, which are never held one by one: int64 [B, R, T] -> [B, T, D]."""
         rows = torch.arange(self.num_rows, device=codes.device)

@@ -59,9 +59,10 @@ class Codebook(nn.Module):
 
     def entries(self) -> tuple[Tensor, Tensor]:
         """Centroids [V, D] and half their squared norms [V], float32; remembered until a buffer changes."""
-        if self.embedding_sum.is_inference():  # no version to tell a change by
+        sums = self.embedding_sum
+        if sums.is_inference():  # no version to tell a change by
             return self._entries()
-        version = self.embedding_sum._version, self.cluster_usage._version, self.embedding_sum.data_ptr()
+        version = sums._version, self.cluster_usage._version, sums.data_ptr()
         if self._cache is None or self._cache[0] != version:
             self._cache = version, *self._entries()
         return self._cache[1:]
@@ -72,9 +73,14 @@ class Codebook(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Index of the nearest entry: [..., D] -> [...]."""
+        return self.nearest(x)[0]
+
+    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Index of the nearest entry, and the entry: [..., D] -> [...], [..., D]."""
         centroids, half_norms = self.entries()
         scores = torch.addmm(half_norms, x.reshape(-1, x.shape[-1]), centroids.t(), alpha=-1)  # |x - c|² / 2 - |x|² / 2
-        return scores.argmin(dim=-1).view(x.shape[:-1])
+        codes = scores.argmin(dim=-1).view(x.shape[:-1])
+        return codes, F.embedding(codes, centroids)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Entries of codes: [...] -> [..., D]."""

@@ -92,10 +92,14 @@ class CausalConv1d(nn.Conv1d):
             state.write(state.past, x[..., x.shape[-1] - self.num_past :])
             if state.started is not None:
                 state.write(state.started, torch.ones_like(state.started))
-        if self.groups == 1 and self.dilation == (1,) and _is_short(x, self.stride[0]):
+        if self.dilation == (1,) and _is_short(x, self.stride[0]):
             windows = x.unfold(-1, self.kernel_size[0], self.stride[0])  # [B, C, T, k]
-            windows = windows.transpose(1, 2).flatten(2)  # [B, T, C k]
-            return linear(windows, self.weight.flatten(1), self.bias).transpose(1, 2)
+            if self.groups == 1:
+                windows = windows.transpose(1, 2).flatten(2)  # [B, T, C k]
+                return linear(windows, self.weight.flatten(1), self.bias).transpose(1, 2)
+            if self.groups == self.in_channels == self.out_channels:
+                y = (windows @ self.weight.mT)[..., 0]  # [B, C, T, k] x [C, k, 1]
+                return y if self.bias is None else y + self.bias[:, None]
         return super().forward(x)
 
     def _past(self, x: Tensor, state: ConvState | None) -> Tensor:

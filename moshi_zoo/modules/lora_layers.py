@@ -142,6 +142,10 @@ class LoraStepLinear(Adapted, StepLinear):
         down, up = lora.factors(x.dtype)
         return torch.add(y, step_linear(step_linear(x, down, schedule), up, schedule), alpha=lora.scaling)
 
+    def step(self, x: Tensor, index: int) -> Tensor:
+        """[B, N] -> [B, M]."""
+        return super().step(x, index) if self.beside is None else self(x[None], index)[0]
+
     def each(self, x: Tensor) -> Tensor:
         """[..., N] -> [sets, ..., M]."""
         y, lora = super().each(x), self.beside

@@ -28,7 +28,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D], in x's dtype."""
-        return rms_norm(x.float(), self.weight.float(), self.eps).to(x.dtype)
+        weight = self.weight
+        if x.dtype == weight.dtype == torch.float32:
+            return rms_norm(x, weight, self.eps)
+        return rms_norm(x.float(), weight.float(), self.eps).to(x.dtype)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -40,7 +43,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return F.rms_norm(x, weight.shape, weight, eps)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _RMSNorm.apply(x, weight, eps)
-    return x / _length(x, eps) * (weight * len(weight) ** 0.5)
+    return torch.addcdiv(_nothing(), x * weight, _length(x, eps), value=len(weight) ** 0.5)  # 0 + root * quotient
 
 
 def _length(x: Tensor, eps: float) -> Tensor:
@@ -51,6 +54,11 @@ def _length(x: Tensor, eps: float) -> Tensor:
 @cache
 def _floor(squares: float) -> Tensor:
     return torch.tensor(squares**0.5, device="cpu")
+
+
+@cache
+def _nothing() -> Tensor:
+    return torch.tensor(0.0, device="cpu")
 
 
 class _RMSNorm(torch.autograd.Function):

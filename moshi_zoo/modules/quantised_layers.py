@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,35 +12,36 @@ from moshi_zoo.modules.lora_layers import Adapted
 from moshi_zoo.modules.quantised_weight import Float16Weight, Int4Weight, Int8Weight, QuantisedWeight
 from moshi_zoo.modules.step_linear import StepLinear
 
-Bits = Literal[16, 8, 4]
+Precision = Literal["float16", "int8", "int4"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Kind = Callable[[Tensor], QuantisedWeight]
-_KINDS: dict[Bits, Kind] = {16: Float16Weight, 8: Int8Weight, 4: Int4Weight}
+_KINDS: dict[Precision, Kind] = {"float16": Float16Weight, "int8": Int8Weight, "int4": Int4Weight}
 _FEW = 2**18  # numbers of a weight, which are multiplied sooner than all is made ready for a quantised product
 
 
-def quantise(module: nn.Module, bits: Bits = 8, *, smallest: int = _FEW) -> None:
+def quantise(module: nn.Module, precision: Precision = "int8", *, smallest: int = _FEW) -> None:
     """Quantise the weights of products in place, for generation on a CPU; embeddings and norms stay as they are.
 
-    With four bits those of output products, whose errors nothing after them corrects, have eight. What is quantised can
-    be neither trained, saved nor moved to another device: load the model again.
+    With int4 those of output products, whose errors nothing after them corrects, have int8. What is quantised can be
+    neither trained, saved nor moved to another device: load the model again.
 
     Args:
         module: a model, such as :class:`Moshi` or :class:`Helium`, or a part of one.
-        bits: of a weight; 16: half precision.
+        precision: of the weights.
         smallest: weights of fewer numbers stay as they are. By default those of which nothing is gained: a nano model
             has no others.
 
     Raises:
-        ValueError: if the module is not on a CPU, uses adapters that are not merged, or ``bits`` is another number.
+        ValueError: if the module is not on a CPU, uses adapters that are not merged, or ``precision`` is none of these.
     """
-    if bits not in _KINDS:
-        raise ValueError(f"weights of {bits} bits are not known here: use 16, 8 or 4")
+    if precision not in _KINDS:
+        raise ValueError(f"precision {precision!r} is not known here: use {', '.join(_KINDS)}")
     for parent, name, layer in list(_products(module, smallest)):
         if layer.weight.device.type != "cpu":
             raise ValueError(f"quantised weights are for CPUs, and {name} is on {layer.weight.device}: use bfloat16")
         if isinstance(layer, Adapted) and layer.beside is not None:
             raise ValueError(f"{name} has an adapter beside its weight: merge it first (use_adapter(..., merged=True))")
-        kind = _KINDS[8 if name == "output" else bits]
+        kind = _KINDS["int8" if precision == "int4" and name == "output" else precision]
         new = QuantisedLinear(layer, kind) if isinstance(layer, Linear) else QuantisedStepLinear(layer, kind)
         setattr(parent, name, new)
 
@@ -95,6 +96,11 @@ class QuantisedStepLinear(nn.Module):
         if len(steps) == 1:
             return _times(x, self.quantised[steps[0]])
         return torch.stack([_times(part, self.quantised[step]) for part, step in zip(x, steps, strict=True)])
+
+    @torch.no_grad()
+    def step(self, x: Tensor, index: int) -> Tensor:
+        """One step alone: [B, N] -> [B, M]."""
+        return _times(x, self.quantised[self.schedule[index]])
 
     @torch.no_grad()
     def each(self, x: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ class ResidualVQ(nn.Module):
         x = self._project(latent)
         # All codebooks search and learn, used or not: those at the end of the chain are used in few steps, and would
         # lose touch with an encoder that moves in every one.
-        codes, _, residuals = self._search(x, len(self.codebooks))
+        codes, seen = self._search(x, len(self.codebooks))
+        residuals = torch.stack(seen)  # [K, B, T, D]
         entries = torch.stack([c.decode(k) for c, k in zip(self.codebooks, codes.unbind(1), strict=True)])
         commitment_loss = F.mse_loss(residuals[:num_codebooks], entries[:num_codebooks])
         straight, first = (x + (passed - x).detach() for passed in (entries[:num_codebooks].sum(dim=0), entries[0]))
@@ -111,15 +112,15 @@ class ResidualVQ(nn.Module):
     def _restore(self, x: Tensor) -> Tensor:
         return self.output_proj(x.to(self.output_proj.weight.dtype)).transpose(1, 2)
 
-    def _search(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, T, D] -> codes [B, K, T], their entries' sum [B, T, D], and what each codebook saw [K, B, T, D]."""
-        codes, residuals, total = [], [], torch.zeros_like(x)
+    def _search(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, list[Tensor]]:
+        """[B, T, D] -> codes [B, K, T], and what each codebook saw, [B, T, D] each."""
+        codes, residuals = [], [x]
         with torch.autocast(x.device.type, enabled=False):  # near ties flip in half precision
             for codebook in self.codebooks[:num_codebooks]:
-                residuals.append(x - total)  # the sum has no gradient: each level's commitment reaches the latent
-                codes.append(codebook.encode(residuals[-1].detach()))
-                total = total + codebook.decode(codes[-1])
-        return torch.stack(codes, dim=1), total, torch.stack(residuals)
+                code, entry = codebook.nearest(residuals[-1].detach())
+                codes.append(code)
+                residuals.append(residuals[-1] - entry)  # which has no gradient: each level's commitment reaches x
+        return torch.stack(codes, dim=1), residuals[:-1]
 
 
 class Quantizer(nn.Module, ABC):

@@ -54,6 +54,10 @@ class StepLinear(nn.Module):
         """Steps ``first``, ``first + 1``, … of many sequences at once: [steps, B, N] -> [steps, B, M]."""
         return step_linear(x, self.weight, self.schedule[first : first + len(x)])
 
+    def step(self, x: Tensor, index: int) -> Tensor:
+        """One step alone: [B, N] -> [B, M]."""
+        return linear(x, self.weight[self.schedule[index]])
+
     def each(self, x: Tensor) -> Tensor:
         """One input for all steps, one product for each set of weights: [..., N] -> [sets, ..., M]."""
         return each_linear(x, self.weight)

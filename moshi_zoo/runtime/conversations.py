@@ -20,6 +20,7 @@ from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.code_embedding import NOTHING
 from moshi_zoo.modules.columns import store_by_columns
+from moshi_zoo.modules.quantised_layers import Precision, quantise
 from moshi_zoo.runtime.pair import load_pair
 from moshi_zoo.runtime.recorded import Recorded, Work
 from moshi_zoo.runtime.rows import Rows
@@ -27,6 +28,7 @@ from moshi_zoo.runtime.settings import Hooks, TalkSettings
 from moshi_zoo.runtime.spelling import Spelling
 from moshi_zoo.runtime.voices import Voices
 from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.zoo.config import TextLayout
 
 __all__ = ["Conversations", "Full", "Heard", "Hooks", "Spoken", "TalkSettings", "load_conversations"]
 
@@ -47,15 +49,17 @@ class Spoken:
 
     Args:
         text: the text token.
-        piece: what to show of it, with its spaces; None: nothing (PAD, EPAD, or half a character).
+        piece: what to show of it as Moshi's, with its spaces; None: nothing (PAD, EPAD, or half a character).
         codes: a frame of Moshi's voice, int64 [K]; None while its delay lasts, and where Moshi has no voice.
         wav: its sound [frame_size], likewise.
+        heard: what to show of it where it is what the user says, which some models write down; then there is no piece.
     """
 
     text: int
     piece: str | None
     codes: Tensor | None
     wav: NDArray[np.float32] | None
+    heard: str | None = None
 
 
 class Conversations:
@@ -66,16 +70,26 @@ class Conversations:
         codec: made the codes that it learnt; on the same device. None: users are heard in codes, and nothing sounds.
         tokenizer: of its text.
         max_sessions: rows of the batch B. Each step computes all of them.
+        text_layout: how words lie in its text, where that is known.
 
     Raises:
         ValueError: if the three do not belong together.
     """
 
-    def __init__(self, moshi: Moshi, codec: Mimi | None, tokenizer: Tokenizer, *, max_sessions: int = 1):
+    def __init__(
+        self,
+        moshi: Moshi,
+        codec: Mimi | None,
+        tokenizer: Tokenizer,
+        *,
+        max_sessions: int = 1,
+        text_layout: TextLayout | None = None,
+    ):
         if max_sessions < 1:
             raise ValueError(f"max_sessions ({max_sessions}) must be 1 or more")
         store_by_columns(moshi)
         self.moshi, self.codec, self.tokenizer, self.max_sessions = moshi, codec, tokenizer, max_sessions
+        self.text_layout = text_layout or TextLayout()
         self._rows = Rows(moshi, tokenizer, max_sessions)
         self._voices = None if codec is None else Voices(moshi, codec, max_sessions)
         shape = max_sessions, moshi.num_user_codebooks, 1
@@ -170,15 +184,14 @@ class Conversations:
         step = self._replay if self._as_graph and not self._rows.hooked else self._compute
         work = step(heard, rows, speaking)
         tokens, wavs = work.text.tolist(), None if work.wav is None else work.wav.float().cpu().numpy()
-        return {
-            row: Spoken(
-                tokens[row],
-                self._spellings[row].add(tokens[row]),
-                work.codes[row, :, 0].clone() if row in speaking else None,
-                wavs[row] if wavs is not None and row in speaking else None,
-            )
-            for row in rows
-        }
+        spoken = {}
+        for row in rows:
+            shown, is_heard = self._spellings[row].add(tokens[row]), self._spellings[row].is_heard
+            codes = work.codes[row, :, 0].clone() if row in speaking else None
+            wav = wavs[row] if wavs is not None and row in speaking else None
+            own, heard_words = (None, shown) if is_heard else (shown, None)
+            spoken[row] = Spoken(tokens[row], own, codes, wav, heard_words)
+        return spoken
 
     @torch.inference_mode()
     def _begin(self, row: int, settings: TalkSettings, hooks: Hooks | None) -> None:
@@ -253,7 +266,13 @@ class Conversations:
 
 
 def load_conversations(
-    name: str, *, codec: str | None = None, voice: str | None = None, max_sessions: int = 1, device: str = "cpu"
+    name: str,
+    *,
+    codec: str | None = None,
+    voice: str | None = None,
+    max_sessions: int = 1,
+    device: str = "cpu",
+    weights: Precision | None = None,
 ) -> Conversations:
     """Conversations with a model of the zoo.
 
@@ -263,9 +282,14 @@ def load_conversations(
         voice: name of an adapter of the Moshi.
         max_sessions: conversations at once.
         device: where to compute.
+        weights: of the Moshi on a CPU, in fewer bits (see :func:`quantise`); None: as they are.
 
     Raises:
         ValueError: if one is not there, is something else, or does not fit the others.
     """
     pair = load_pair(name, codec=codec, voice=voice, device=device)
-    return Conversations(pair.moshi, pair.codec, pair.tokenizer, max_sessions=max_sessions)
+    if weights is not None:
+        quantise(pair.moshi, weights)
+    return Conversations(
+        pair.moshi, pair.codec, pair.tokenizer, max_sessions=max_sessions, text_layout=pair.text_layout
+    )

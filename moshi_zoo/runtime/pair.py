@@ -1,6 +1,6 @@
 """A Moshi and the codec whose codes it speaks, from the zoo."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +8,7 @@ from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.tokenizer import FILE, Tokenizer
 from moshi_zoo.zoo import adapters, folder, uri
-from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.config import TextLayout, read_config
 from moshi_zoo.zoo.lineage import Ancestor, trace
 
 _CODEC = "mimi"
@@ -16,11 +16,12 @@ _CODEC = "mimi"
 
 @dataclass(frozen=True)
 class Pair:
-    """Models that belong together, ready to use."""
+    """Models that belong together, ready to use, and how words lie in the Moshi's row of text."""
 
     moshi: Moshi
     codec: Mimi
     tokenizer: Tokenizer
+    text_layout: TextLayout = field(default_factory=TextLayout)
 
 
 def load_pair(name: str, *, codec: str | None = None, voice: str | None = None, device: str = "cpu") -> Pair:
@@ -36,17 +37,17 @@ def load_pair(name: str, *, codec: str | None = None, voice: str | None = None, 
         ValueError: if one is not there, is something else, or does not fit the others.
     """
     path = uri.resolve(name)
-    component = read_config(path).component
-    if component != "moshi":
+    config = read_config(path)
+    if (component := config.component) != "moshi":
         more = ": it writes text, `generate` lets it" if component == "helium" else ""
         raise ValueError(f"{name} is a {component}, with which nobody can talk{more}. --model takes a Moshi")
     if not (path / FILE).is_file():
         raise ValueError(f"{path} has no {FILE}: copy the SentencePiece model that it was trained with there")
     codec_path = find_codec(name) if codec is None else _named_codec(codec)
-    moshi = cast("Moshi", folder.load(path, device))
+    moshi, text_layout = cast("Moshi", folder.load(path, device)), config.text_layout
     if voice is not None:
         moshi.load_state_dict(adapters.merged_weights(path, uri.resolve(voice)))
-    pair = Pair(moshi, cast("Mimi", folder.load(codec_path, device)), Tokenizer.load(path / FILE))
+    pair = Pair(moshi, cast("Mimi", folder.load(codec_path, device)), Tokenizer.load(path / FILE), text_layout)
     check_pair(pair.moshi, pair.codec, names=(name, str(codec_path)))
     return pair
 

@@ -1,7 +1,8 @@
 """Kyutai's websocket protocol: binary messages whose first byte is their kind (`rust/protocol.md` of kyutai/moshi).
 
 Differs: the handshake is the one byte of Kyutai's Python server (its Rust server adds eight, which no client reads),
-and what clients put into the query is honoured.
+and what clients put into the query is honoured. TEXT is what Moshi says. Clients that ask for it with ``heard=1`` get
+HEARD messages, too: what the user says, where the model has learnt to write it down.
 """
 
 import math
@@ -14,6 +15,8 @@ from typing import Literal
 from moshi_zoo.runtime.settings import TalkSettings
 
 MAX_SEED = 2**31
+HEARD_COLOUR = b"\1"
+"""Begins the payload of HEARD, which thereby has the form of coloured text of Kyutai's web client."""
 AudioFormat = Literal["opus", "pcm"]
 """What audio messages hold: one Ogg stream of Opus, or 16-bit little-endian samples."""
 
@@ -28,6 +31,7 @@ class Kind(IntEnum):
     METADATA = 4
     ERROR = 5
     PING = 6
+    HEARD = 7
 
 
 class Control(IntEnum):
@@ -58,10 +62,12 @@ class ChatQuery:
     Args:
         settings: of the conversation.
         format: of audio messages in both directions.
+        heard: whether what the user says is sent, too, where the model writes it down.
     """
 
     settings: TalkSettings
     format: AudioFormat
+    heard: bool = False
 
 
 def message(kind: Kind, payload: bytes = b"") -> bytes:
@@ -93,7 +99,10 @@ def read_query(query: Mapping[str, str]) -> ChatQuery:
     form = query.get("format") or "opus"
     if form != "opus" and form != "pcm":
         raise ValueError(f"format is {form!r}: it should be opus or pcm")
-    return ChatQuery(settings, form)
+    heard = query.get("heard") or "0"
+    if heard not in ("0", "1"):
+        raise ValueError(f"heard is {heard[:20]!r}: it should be 0 or 1")
+    return ChatQuery(settings, form, heard == "1")
 
 
 def _number(

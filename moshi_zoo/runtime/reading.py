@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from moshi_zoo.tokenizer import Tokenizer
 
-_SPACE = "\u2581"
-
 
 @dataclass(frozen=True)
 class Pause:
@@ -62,7 +60,7 @@ class Reading:
         if self._must_wait:
             self._must_wait -= 1
             return self._wait()
-        begins = self._begins(drawn)
+        begins = drawn not in (self._pad, self._epad) and self._tokenizer.begins_word(drawn)
         if not (begins or drawn == self._epad or self._waited >= self._max_pause):
             return self._wait()
         if not self._entries:
@@ -78,13 +76,6 @@ class Reading:
         self._in_word = False
         return self._epad
 
-    def _begins(self, token: int) -> bool:
-        return (
-            token not in (self._pad, self._epad)
-            and 0 <= token < self._tokenizer.vocab_size
-            and self._tokenizer.piece(token).startswith(_SPACE)
-        )
-
     def _said(self, token: int) -> int:
         self._waited, self._in_word = 0, True
         return token
@@ -93,14 +84,3 @@ class Reading:
         self._waited += 1
         self._in_word = False
         return self._pad
-
-
-def word_tokens(text: str, tokenizer: Tokenizer) -> list[tuple[int, ...]]:
-    """The tokens of each word of a text: pieces never cross a space."""
-    adds_space = tokenizer.piece(tokenizer.encode("a")[0]).startswith(_SPACE)  # Kyutai's do so by themselves
-    words: list[list[int]] = []
-    for token in tokenizer.encode(("" if adds_space else " ") + " ".join(text.split())) if text.split() else []:
-        if tokenizer.piece(token).startswith(_SPACE) or not words:
-            words.append([])
-        words[-1].append(token)
-    return [tuple(word) for word in words]

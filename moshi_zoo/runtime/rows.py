@@ -16,11 +16,12 @@ from torch import Tensor
 
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.code_embedding import NOTHING
+from moshi_zoo.modules.streaming import State
 from moshi_zoo.runtime.choosing import FREE, RowChoosing
 from moshi_zoo.runtime.settings import Hooks, TalkSettings, opening_token
 from moshi_zoo.tokenizer import Tokenizer
 
-__all__ = ["FREE", "Rows", "chosen"]
+__all__ = ["FREE", "Rows", "admit", "chosen"]
 
 
 class Rows:
@@ -121,7 +122,7 @@ class Rows:
 
     def admit(self, rows: Sequence[int]) -> None:
         """Let these rows move on in the next step, and no others."""
-        self._active.copy_(chosen(rows, self.batch_size))
+        admit(rows, self._state, self._active)
 
     def recorded(self, user_codes: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`step` of the rows that are admitted, in work of the device alone."""
@@ -151,6 +152,20 @@ class Rows:
 def chosen(rows: Collection[int], batch_size: int) -> Tensor:
     """Rows as bool [B], on the CPU."""
     return torch.tensor([row in rows for row in range(batch_size)])
+
+
+def admit(rows: Collection[int], state: State, active: Tensor) -> None:
+    """Let these rows of a state move on from now, and no others.
+
+    Args:
+        rows: which.
+        state: of all rows.
+        active: tells the state which, bool [B]. Not needed on a CPU where all rows move on: nothing is then masked.
+    """
+    active.copy_(chosen(rows, len(active)))
+    everybody = len(rows) == len(active) and active.is_cpu
+    if everybody != (state.active is None):
+        state.set_active(None if everybody else active)
 
 
 def _forbidden(moshi: Moshi, tokenizer: Tokenizer) -> list[int]:

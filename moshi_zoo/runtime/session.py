@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from moshi_zoo.runtime.ending import FAILURE, FLOOD, LEFT, STALLED, TOO_BIG, TOO_FAST, VANISHED, Ending
 from moshi_zoo.runtime.limits import Allowance, Limits
 from moshi_zoo.runtime.outbox import Outbox
-from moshi_zoo.runtime.protocol import ChatQuery, CloseCode, Control, Kind, control_of, message
+from moshi_zoo.runtime.protocol import HEARD_COLOUR, ChatQuery, CloseCode, Control, Kind, control_of, message
 from moshi_zoo.runtime.serve_log import tell, tell_failure
 from moshi_zoo.runtime.step_loop import Reply, StepLoop
 from moshi_zoo.runtime.wire_audio import Framer, wire_audio
@@ -178,6 +178,8 @@ class Session:
                     await self._send(Kind.AUDIO, audio)
                 if waiting.piece is not None:
                     await self._send(Kind.TEXT, waiting.piece.encode())
+                if waiting.heard is not None and self._query.heard:
+                    await self._send(Kind.HEARD, HEARD_COLOUR + waiting.heard.encode())
         except TimeoutError:
             return STALLED
         except ConnectionError:

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moshi_zoo.runtime.conversations import Conversations, Heard, Spoken
-from moshi_zoo.runtime.reading import Pause, Reading, word_tokens
+from moshi_zoo.runtime.reading import Pause, Reading
 from moshi_zoo.runtime.settings import Hooks, TalkSettings
 from moshi_zoo.runtime.streams import run, whole_frames
 from moshi_zoo.runtime.words import SpokenWord, WordStream
-
-TEXT_DELAY_S = 0.4
-"""How long before its sound a word is written; that of the recipes."""
+from moshi_zoo.word_tokens import WordTokens
 
 SETTINGS = TalkSettings(mode="tts")
 
@@ -69,7 +67,7 @@ class Speaker:
     Args:
         text: one text, or a script: lines that begin with ``moshi:`` or ``user:``, of which Moshi's are read.
         conversations: in which this becomes one; has the model.
-        text_delay_s: how long before its sound the model writes a word.
+        text_delay_s: how long before its sound the model writes a word. None: as it has learnt it.
         pace: how fast.
         settings: the mode becomes ``tts``; a padding bonus above 0 makes it slower.
         on_frame: is told each frame of the voice as soon as there is one.
@@ -83,11 +81,13 @@ class Speaker:
         text: str,
         conversations: Conversations,
         *,
-        text_delay_s: float = TEXT_DELAY_S,
+        text_delay_s: float | None = None,
         pace: Pace | None = None,
         settings: TalkSettings = SETTINGS,
         on_frame: Callable[[Spoken], None] | None = None,
     ):
+        if text_delay_s is None:
+            text_delay_s = conversations.text_layout.delay_s("tts")
         if text_delay_s < 0:
             raise ValueError(f"the text delay ({text_delay_s} s) must not be negative: text comes before speech")
         pace = pace or Pace()
@@ -143,7 +143,7 @@ def speak(
     conversations: Conversations,
     texts: Sequence[str],
     *,
-    text_delay_s: float = TEXT_DELAY_S,
+    text_delay_s: float | None = None,
     pace: Pace | None = None,
     settings: Sequence[TalkSettings] | TalkSettings = SETTINGS,
     on_done: Callable[[int], None] | None = None,
@@ -153,7 +153,7 @@ def speak(
     Args:
         conversations: with free rows; without a codec, there are codes and no sound.
         texts: as for :class:`Speaker`.
-        text_delay_s: how long before its sound the model writes a word.
+        text_delay_s: how long before its sound the model writes a word. None: as it has learnt it.
         pace: how fast.
         settings: of each or of all; the mode becomes ``tts``.
         on_done: is told the number of a text when it has been read.
@@ -186,7 +186,8 @@ def _entries(text: str, conversations: Conversations, turn: int) -> Iterator[tup
     lines = moshi_lines(text)
     if not lines:
         raise ValueError("there is nothing to read aloud: give a text, or a script with lines 'moshi: ...'")
+    tokens = WordTokens(conversations.tokenizer)
     for number, line in enumerate(lines):
         if number:
             yield Pause(turn)
-        yield from word_tokens(line, conversations.tokenizer)
+        yield from map(tokens, line.split())

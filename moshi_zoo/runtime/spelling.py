@@ -1,8 +1,9 @@
 """What to show of text tokens while they come."""
 
 import re
+from collections.abc import Iterable
 
-from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.tokenizer import Tokenizer, WordReader
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _TORN, _SPACE = "\ufffd", "\u2581"
@@ -17,13 +18,18 @@ class Spelling:
         silent: tokens that stand for no text, beside those that the tokenizer knows to be.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, silent: set[int]):
-        self._tokenizer, self._silent = tokenizer, silent
+    def __init__(self, tokenizer: Tokenizer, *, silent: Iterable[int]):
+        self._tokenizer, self._reader = tokenizer, WordReader(tokenizer, padding=silent)
         self._bytes: list[int] = []
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the last token is of a word that the user says, not Moshi."""
+        return self._reader.is_heard
 
     def add(self, token: int) -> str | None:
         """What to show of the next token; None: nothing."""
-        if token in self._silent or not 0 <= token < self._tokenizer.vocab_size:
+        if self._reader.read(token) == "none":
             return None
         piece = self._tokenizer.piece(token)
         if not _BYTE.fullmatch(piece):

@@ -22,7 +22,7 @@ class Reply:
         text: tokens, int64 [T]; the first is the opening.
         codes: of the voice, int64 [K, T].
         wav: its sound [S]; None without a codec.
-        words: of the inner monologue, with their times.
+        words: of the inner monologue, with their times; the user's among them, if the model writes them down.
     """
 
     text: Tensor
@@ -60,7 +60,11 @@ class Talker:
         # frames of the voice that are complete only later than their user's
         self._left = max(moshi.delays.rows[1 : 1 + moshi.num_own_codebooks])
         self._words = WordStream(
-            tokenizer, silent=(moshi.pad_token, moshi.epad_token), frame_rate=conversations.frame_rate, first=1
+            tokenizer,
+            silent=(moshi.pad_token, moshi.epad_token),
+            frame_rate=conversations.frame_rate,
+            first=1,
+            heard_delay_s=-conversations.text_layout.delay_s("heard"),
         )
         self.words: list[SpokenWord] = []
         self._text = [opening_token(self.settings.mode, tokenizer, pad=moshi.pad_token)]
@@ -106,6 +110,7 @@ def talk(
     users: Sequence[Recording],
     *,
     settings: Sequence[TalkSettings] | TalkSettings | None = None,
+    hooks: Hooks | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Reply]:
     """Talk with recorded users, as many at a time as there are rows.
@@ -114,6 +119,7 @@ def talk(
         conversations: with free rows; without a codec, users must be codes, and nothing sounds.
         users: samples [S] at the codec's rate, or codes, int64 [user codebooks, T].
         settings: of each conversation, or of all.
+        hooks: functions with a say in all of them.
         on_done: is told the number of a user when the conversation has ended.
     """
     each = list(settings) if isinstance(settings, Sequence) else [settings] * len(users)
@@ -122,7 +128,7 @@ def talk(
     def all_talkers() -> Iterator[Talker]:
         for user, own in zip(users, each, strict=True):
             heard = frames(user, 0 if isinstance(user, Tensor) else conversations.frame_size)
-            talkers.append(Talker(heard, conversations, settings=own))
+            talkers.append(Talker(heard, conversations, settings=own, hooks=hooks))
             yield talkers[-1]
 
     run(conversations, all_talkers(), on_done)

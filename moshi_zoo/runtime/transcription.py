@@ -1,11 +1,13 @@
 """Streaming speech recognition: the user's words, as they are heard (Moshi paper 5.7, "streaming ASR").
 
-Moshi's own rows are empty, and its text is what the user says, some frames later: the delay that it was trained with.
-No time goes into a voice.
+In the mode ``asr``, Moshi's own rows are empty, and its text is what the user says, some frames later: the delay that
+it was trained with. No time goes into a voice. In the mode ``duplex``, Moshi talks with the user, and what it writes
+down of him meanwhile is taken; not all models do.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -15,9 +17,7 @@ from moshi_zoo.runtime.settings import Hooks, TalkSettings
 from moshi_zoo.runtime.streams import Recording, frames, run, whole_frames
 from moshi_zoo.runtime.words import SpokenWord, WordStream
 
-TEXT_DELAY_S = 0.64
-"""How long after its sound a word is written; that of the recipes."""
-
+ListeningMode = Literal["asr", "duplex"]
 SETTINGS = TalkSettings(text_temperature=0.0, mode="asr")
 """The likeliest token: what was said leaves little to chance."""
 
@@ -48,10 +48,14 @@ class Transcriber:
     Args:
         heard: frames of it.
         conversations: in which this becomes one; has the model.
-        text_delay_s: how long after its sound the model writes a word.
-        settings: its mode becomes ``asr``.
+        text_delay_s: how long after its sound the model writes a word. None: as it has learnt it.
+        mode: in which the model listens; it becomes that of the settings.
+        settings: of the conversation.
         on_word: is told each word as soon as it is complete.
         silence: a frame in which nothing is said; some are needed after the end.
+
+    Raises:
+        ValueError: if the delay is negative, or the model does not write down what it hears in this mode.
     """
 
     def __init__(
@@ -59,28 +63,34 @@ class Transcriber:
         heard: Iterable[Heard],
         conversations: Conversations,
         *,
-        text_delay_s: float = TEXT_DELAY_S,
+        text_delay_s: float | None = None,
+        mode: ListeningMode = "asr",
         settings: TalkSettings = SETTINGS,
         on_word: Callable[[SpokenWord], None] | None = None,
         silence: Heard = None,
     ):
+        moshi, rate, is_mute = conversations.moshi, conversations.frame_rate, mode == "asr"
+        if not (is_mute or _takes_notes(conversations)):
+            raise ValueError("this model does not write down what it hears while it talks: take the mode asr")
+        if text_delay_s is None:
+            text_delay_s = -conversations.text_layout.delay_s("asr" if is_mute else "heard")
         if text_delay_s < 0:
             raise ValueError(f"the text delay ({text_delay_s} s) must not be negative: words are written once heard")
-        rate = conversations.frame_rate
-        self.settings = replace(settings, mode="asr")
-        self.hooks = Hooks(on_text=self._known_text)
+        self.settings = replace(settings, mode=mode)
+        self.hooks = Hooks(on_text=self._known_text) if is_mute else None
         # of the first frames, no text could be known in training
         self._first = whole_frames(text_delay_s, rate)
         self._left = self._first + whole_frames(_LAST_WORD_S, rate)  # frames of silence after the end
         self._heard, self._silence, self._on_word = iter(heard), silence, on_word
         self._ended = False
-        moshi = conversations.moshi
         self._stream = WordStream(
             conversations.tokenizer,
             silent=(moshi.pad_token, moshi.epad_token),
             frame_rate=rate,
             first=1,
             delay_s=text_delay_s,
+            heard_delay_s=text_delay_s,
+            speaker="user" if is_mute else "moshi",
         )
         self.words: list[SpokenWord] = []
         self.tokens: list[int] = []
@@ -107,7 +117,7 @@ class Transcriber:
         return NOTHING if len(self.tokens) + 1 < self._first else token
 
     def _add(self, word: SpokenWord | None) -> None:
-        if word is not None:
+        if word is not None and word.speaker == "user":
             self.words.append(word)
             if self._on_word:
                 self._on_word(word)
@@ -117,7 +127,8 @@ def transcribe(
     conversations: Conversations,
     recordings: Sequence[Recording],
     *,
-    text_delay_s: float = TEXT_DELAY_S,
+    text_delay_s: float | None = None,
+    mode: ListeningMode = "asr",
     settings: TalkSettings = SETTINGS,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Transcript]:
@@ -126,8 +137,9 @@ def transcribe(
     Args:
         conversations: with free rows; without a codec, recordings must be codes.
         recordings: samples [S] at the codec's rate, or codes, int64 [user codebooks, T].
-        text_delay_s: how long after its sound the model writes a word.
-        settings: of all; the mode becomes ``asr``.
+        text_delay_s: how long after its sound the model writes a word. None: as it has learnt it.
+        mode: in which the model listens.
+        settings: of all.
         on_done: is told the number of a recording when it has been written down.
     """
     silent = silence(conversations)
@@ -137,13 +149,17 @@ def transcribe(
         for recording in recordings:
             in_codes = isinstance(recording, torch.Tensor)
             heard = frames(recording, 0 if in_codes else conversations.frame_size)
-            streams.append(
-                Transcriber(heard, conversations, text_delay_s=text_delay_s, settings=settings, silence=silent)
-            )
+            how = {"text_delay_s": text_delay_s, "mode": mode, "settings": settings, "silence": silent}
+            streams.append(Transcriber(heard, conversations, **how))
             yield streams[-1]
 
     run(conversations, all_streams(), on_done)
     return [Transcript(stream.words, stream.tokens) for stream in streams]
+
+
+def _takes_notes(conversations: Conversations) -> bool:
+    """Whether the model may write down what it hears while it talks; where that is not known, it may."""
+    return conversations.tokenizer.heard is not None and conversations.text_layout.of in ("", "moshi_and_heard")
 
 
 @torch.inference_mode()

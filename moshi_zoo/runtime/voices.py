@@ -11,7 +11,7 @@ from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.runtime.pair import check_pair
-from moshi_zoo.runtime.rows import chosen
+from moshi_zoo.runtime.rows import admit
 
 
 class Voices:
@@ -47,7 +47,7 @@ class Voices:
         for row, frame in heard.items():
             self._heard[row, 0] = torch.from_numpy(frame)
         self._wav.copy_(self._heard)
-        self._hearing.copy_(chosen(heard, len(self._heard)))
+        admit(heard, self._state.encoder, self._hearing)
 
     def encode(self, given: Tensor) -> Tensor:
         """Codes of what has just been heard, int64 [B, user codebooks, 1]; those given, where nothing was."""
@@ -58,7 +58,7 @@ class Voices:
 
     def admit(self, rows: Collection[int]) -> None:
         """Let these rows speak in the next frame, and no others."""
-        self._speaking.copy_(chosen(rows, len(self._heard)))
+        admit(rows, self._state.decoder, self._speaking)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Sound [B, frame_size] of a frame int64 [B, K, 1]; that of rows that do not speak means nothing."""

@@ -1,12 +1,14 @@
-"""Words of Moshi's text row, and when they are said."""
+"""Words of Moshi's text row: whose they are, and when they are said."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
-from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.tokenizer import Tokenizer, WordReader
 
-_SPACE = "\u2581"
+Speaker = Literal["moshi", "user"]
+"""Who says a word. The user's are written down by a Moshi that has learnt to (:attr:`Tokenizer.heard`)."""
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,18 @@ class SpokenWord:
         start_s: when it begins, in seconds.
         frame: in which its first token stands.
         tokens: that it is written with.
+        speaker: who says it.
     """
 
     text: str
     start_s: float
     frame: int
     tokens: tuple[int, ...]
+    speaker: Speaker = "moshi"
 
 
 class WordStream:
     """Words from text tokens while they come: each is complete with the token after it.
-
-    A word begins after padding, or with a piece that begins with a space; as :meth:`Tokenizer.words` has it.
 
     Args:
         tokenizer: of the text.
@@ -37,6 +39,8 @@ class WordStream:
         frame_rate: tokens a second.
         first: frame of the first token.
         delay_s: how long after its sound a word is written, in seconds; below 0: before.
+        heard_delay_s: the same of words that are announced as heard.
+        speaker: who says the words that are not.
     """
 
     def __init__(
@@ -47,18 +51,21 @@ class WordStream:
         frame_rate: float,
         first: int = 0,
         delay_s: float = 0.0,
+        heard_delay_s: float = 0.0,
+        speaker: Speaker = "moshi",
     ):
-        self._tokenizer, self._frame_rate, self._delay_s = tokenizer, frame_rate, delay_s
-        self._silent = {*silent, tokenizer.pad, tokenizer.epad, tokenizer.bos, tokenizer.eos, *tokenizer.control}
-        self._frame, self._tokens = first, list[int]()
+        self._tokenizer, self._reader = tokenizer, WordReader(tokenizer, padding=silent)
+        self._frame_rate, self._speaker = frame_rate, speaker
+        self._delay_s, self._heard_delay_s = delay_s, heard_delay_s
+        self._frame, self._tokens, self._is_heard = first, list[int](), False
 
     def add(self, token: int) -> SpokenWord | None:
         """Take the token of the next frame; returns the word that ended before it."""
-        is_text = 0 <= token < self._tokenizer.vocab_size and token not in self._silent
-        ends = not is_text or self._tokenizer.piece(token).startswith(_SPACE)
-        word = self.end() if ends else None
-        if is_text:
+        part = self._reader.read(token)
+        word = self.end() if part != "inside" else None
+        if part != "none":
             self._tokens.append(token)
+            self._is_heard = self._reader.is_heard
         self._frame += 1
         return word
 
@@ -69,7 +76,11 @@ class WordStream:
         frame, tokens = self._frame - len(self._tokens), tuple(self._tokens)
         self._tokens = []
         text = self._tokenizer.decode(tokens).strip()
-        return SpokenWord(text, round(frame / self._frame_rate - self._delay_s, 3), frame, tokens) if text else None
+        if not text:
+            return None
+        delay_s = self._heard_delay_s if self._is_heard else self._delay_s
+        speaker = "user" if self._is_heard else self._speaker
+        return SpokenWord(text, round(frame / self._frame_rate - delay_s, 3), frame, tokens, speaker)
 
 
 def as_json(words: Sequence[SpokenWord]) -> str:

@@ -368,7 +368,9 @@ class LitMoshi(Stage):
         return optimizers if isinstance(optimizers, list) else [cast("LightningOptimizer", optimizers)]
 
     def _metrics(self) -> MoshiMetrics:
-        return MoshiMetrics(num_generated=self.net.num_generated, device=self.device, **self._names)
+        return MoshiMetrics(
+            num_generated=self.net.num_generated, device=self.device, tokenizer=self.tokenizer, **self._names
+        )
 
 
 def _top(parts: Mapping[str, nn.Module]) -> list[str]:

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_KINDS = ("pad", "epad", "word")
+from moshi_zoo.metrics.heard_tokens import HeardTokens
+from moshi_zoo.tokenizer import Tokenizer
+
+_KINDS = ("pad", "epad", "word", "mark", "heard_word")
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,21 @@ class MoshiMetrics:
         pad: token.
         epad: token.
         device: of the batches.
+        tokenizer: of the text; None: all words are Moshi's.
     """
 
-    def __init__(self, *, num_generated: int, num_own: int, pad: int, epad: int, device: torch.device):
+    def __init__(
+        self,
+        *,
+        num_generated: int,
+        num_own: int,
+        pad: int,
+        epad: int,
+        device: torch.device,
+        tokenizer: Tokenizer | None = None,
+    ):
         self.pad, self.epad = pad, epad
+        self._heard = HeardTokens(tokenizer, device) if tokenizer else None
         speakers = [("", num_own), ("user_", num_generated - num_own)]
         self._rows = [f"{who}{row}" for who, count in speakers for row in range(count)]
         # loss; then nats, hits and targets of the kinds of text and of each row of codes
@@ -55,8 +69,7 @@ class MoshiMetrics:
 
     def add(self, said: Predictions) -> None:
         """Take in a batch, or a part of it."""
-        is_pad, is_epad = said.text == self.pad, said.text == self.epad
-        kinds = torch.stack([is_pad, is_epad, ~(is_pad | is_epad)]) & said.text_mask  # [3, B, T]
+        kinds = self._kinds(said.text) & said.text_mask
         sums = [said.loss.detach()[None]]
         sums += [(values * kinds).sum((1, 2)) for values in (said.text_nats, said.text_hits, said.text_mask)]
         sums += [values.sum(1) for values in (said.audio_nats, said.audio_hits, said.audio_mask)]
@@ -65,8 +78,9 @@ class MoshiMetrics:
     def finish(self, add_up: Callable[[Tensor], Any], *, batches: int = 1) -> dict[str, float]:
         """Means by name, of what there was; starts anew.
 
-        ``loss``; ``text``, nats a token, and those of ``pad``, ``epad`` and ``word``; ``semantic`` and ``acoustic``, of
-        Moshi's first code and its others; ``accuracy/word``, ``accuracy/0`` and so on; ``user_…`` for the user's codes.
+        ``loss``; ``text``, nats a token, and those of ``pad``, ``epad`` and ``word``, which is Moshi's own; ``mark``,
+        which announces what the user says, and ``heard_word``; ``semantic`` and ``acoustic``, of Moshi's first code and
+        its others; ``accuracy/word``, ``accuracy/0`` and so on; ``user_…`` for the user's codes.
 
         Args:
             add_up: sums a tensor over processes. Every process calls this.
@@ -85,7 +99,15 @@ class MoshiMetrics:
         for name, members in groups.items():
             if count := sum(parts[member][2] for member in members):
                 values[name] = sum(parts[member][0] for member in members) / count
-        for name in ("epad", "word", *self._rows):
+        for name in (*_KINDS[1:], *self._rows):
             if parts[name][2]:
                 values[f"accuracy/{name}"] = parts[name][1] / parts[name][2]
         return values
+
+    def _kinds(self, text: Tensor) -> Tensor:
+        """Tokens [B, T] -> whether they are of each kind, bool [kinds, B, T]."""
+        is_pad, is_epad = text == self.pad, text == self.epad
+        is_mark = is_heard = torch.zeros_like(is_pad)
+        if self._heard is not None:
+            is_mark, is_heard = self._heard.are_marks(text), self._heard(text)
+        return torch.stack([is_pad, is_epad, ~(is_pad | is_epad | is_mark | is_heard), is_mark, is_heard])

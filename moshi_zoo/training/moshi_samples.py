@@ -1,5 +1,9 @@
-"""What Moshi answers to a few users, always the same ones, so that progress can be heard, read and seen."""
+"""What Moshi answers to a few users, always the same ones, so that progress can be heard, read and seen.
 
+What it writes down of the user, if it learns to, is shown beside it and does not count as said.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -7,7 +11,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from moshi_zoo.metrics.streams_picture import streams_picture
+from moshi_zoo.metrics.heard_tokens import HeardTokens
+from moshi_zoo.metrics.streams_picture import Caption, streams_picture
 from moshi_zoo.models.conversation import Choosers
 from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
@@ -66,7 +71,7 @@ class MoshiSamples:
         Returns:
             ``talk/tokens``: of text a minute; ``talk/repeated``: share of short sequences of them that were there
             before; ``talk/stuck``: share of frames of Moshi's voice that are the frame before again. Those of what
-            was expected begin with ``talk/expected_``.
+            was expected begin with ``talk/expected_``. Of text, only Moshi's own words.
         """
         if self._codes is None or not len(self._codes) or stage.trainer.sanity_checking or tokenizer is None:
             return {}
@@ -74,22 +79,23 @@ class MoshiSamples:
         with torch.compiler.set_stance("force_eager"):
             said = replies(net, self._codes[:, own:], choosers=_CHOOSERS, seeds=list(range(len(self._codes))))
         expected = Replies(self._codes[:, 0], self._codes[:, 1:own])
-        self._log(stage, net, tokenizer, said, expected)
-        values = {f"talk/{name}": value for name, value in _measured(net, said).items()}
-        return values | {f"talk/expected_{name}": value for name, value in _measured(net, expected).items()}
+        words = _Words(net, tokenizer)
+        self._log(stage, net, words, said, expected)
+        values = {f"talk/{name}": value for name, value in _measured(words, said).items()}
+        return values | {f"talk/expected_{name}": value for name, value in _measured(words, expected).items()}
 
-    def _log(self, stage: LightningModule, net: Moshi, tokenizer: Tokenizer, said: Replies, expected: Replies) -> None:
+    def _log(self, stage: LightningModule, net: Moshi, words: "_Words", said: Replies, expected: Replies) -> None:
         assert self._codes is not None
-        pieces = tokenizer.vocab_size  # the net may know more, and say them as long as it knows little
-        spoken = [[[t for t in tokens if t < pieces] for tokens in _spoken(net, x)] for x in (expected, said)]
-        texts = [[tokenizer.decode(tokens) for tokens in of_all] for of_all in spoken]
-        log_texts(stage, "val/talk", ["expected", "said"], [list(row) for row in zip(*texts, strict=True)])
+        columns = {"expected": words.own(expected), "said": words.own(said)}
+        if any(map(len, words.heard(expected))):
+            columns |= {"the user": words.heard(expected), "heard": words.heard(said)}
+        texts = [[words.spelled(tokens) for tokens in of_all] for of_all in columns.values()]
+        log_texts(stage, "val/talk", list(columns), [list(row) for row in zip(*texts, strict=True)])
         if not stage.trainer.is_global_zero:
             return
         users = self._codes[:, 1 + net.num_own_codebooks :]
         for i, user in enumerate(users):
             rows = torch.cat([said.text[i, None], said.codes[i], user])  # [R, T]
-            words = [(frame / _FRAME_RATE, word) for frame, word in tokenizer.words(said.text[i].tolist())]
             if len(user) == net.num_own_codebooks:
                 picture = streams_picture(
                     rows,
@@ -97,7 +103,8 @@ class MoshiSamples:
                     codebook_size=net.codebook_size,
                     pad=net.pad_token,
                     epad=net.epad_token,
-                    words={"Moshi says": words},
+                    words=words.captions(said.text[i]),
+                    heard=words.are_heard(said.text[i]),
                 )
                 log_picture(stage, f"val/talk-{i}", picture)
             if self.codec_name is not None:
@@ -129,14 +136,45 @@ def _folder(codec: str) -> Path:
     return path
 
 
-def _spoken(net: Moshi, said: Replies) -> list[list[int]]:
-    """The tokens of each conversation that are no padding."""
-    padding = (net.pad_token, net.epad_token, net.nothing)
-    return [[token for token in row if token not in padding] for row in said.text.tolist()]
+class _Words:
+    """What the rows of text of conversations say: Moshi's own words, and the user's that it writes down."""
+
+    def __init__(self, net: Moshi, tokenizer: Tokenizer):
+        self._tokenizer, self.are_heard = tokenizer, HeardTokens(tokenizer, net.initial_text.device)
+        self._silent = {net.pad_token, net.epad_token, net.nothing, tokenizer.heard}
+
+    def own(self, said: Replies) -> list[list[int]]:
+        """Tokens of each conversation that are no padding, and Moshi's."""
+        return self._tokens(said, ~self.are_heard(said.text))
+
+    def heard(self, said: Replies) -> list[list[int]]:
+        """Those that are the user's."""
+        return self._tokens(said, self.are_heard(said.text))
+
+    def spelled(self, tokens: Sequence[int]) -> str:
+        """The net may know more tokens than there are pieces, and say them as long as it knows little."""
+        return self._tokenizer.decode([token for token in tokens if token < self._tokenizer.vocab_size])
+
+    def captions(self, text: Tensor) -> dict[str, list[Caption]]:
+        """Words of one row [T] for a picture."""
+        row = text.tolist()
+        sides = {"Moshi says": self._tokenizer.words(row), "Moshi hears": self._tokenizer.words_heard(row)}
+        return {
+            side: [(frame / _FRAME_RATE, word) for frame, word in words]
+            for side, words in sides.items()
+            if words or side == "Moshi says"
+        }
+
+    def _tokens(self, said: Replies, which: Tensor) -> list[list[int]]:
+        pairs = zip(said.text.tolist(), which.tolist(), strict=True)
+        return [
+            [token for token, is_one in zip(row, mask, strict=True) if is_one and token not in self._silent]
+            for row, mask in pairs
+        ]
 
 
-def _measured(net: Moshi, said: Replies) -> dict[str, float]:
-    texts = _spoken(net, said)
+def _measured(words: _Words, said: Replies) -> dict[str, float]:
+    texts = words.own(said)
     grams = [[tuple(text[i : i + _GRAM]) for i in range(len(text) - _GRAM + 1)] for text in texts]
     repeated = sum(len(of_one) - len(set(of_one)) for of_one in grams)
     moves = (said.codes[..., 1:] != said.codes[..., :-1]).any(1)  # [B, T - 1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moshi_zoo import registry
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.sharding import whole_state_dict
-from moshi_zoo.zoo.config import Parent
+from moshi_zoo.zoo.config import Parent, TextLayout
 
 
 class Stage(LightningModule):
@@ -67,6 +67,11 @@ class Stage(LightningModule):
     def tokenizer(self) -> Tokenizer | None:
         """That of the data module, if it deals in text; it travels with the weights."""
         return getattr(getattr(self.trainer, "datamodule", None), "tokenizer", None)
+
+    @property
+    def text_layout(self) -> TextLayout:
+        """How words lie in the data module's row of text, if it has one; whoever uses the weights needs to know."""
+        return TextLayout(**getattr(getattr(self.trainer, "datamodule", None), "text_layout", {}))
 
     def may_start_new(self, name: str) -> bool:
         """Whether a weight of the net may be missing in the model that the net starts from (``init_from``).

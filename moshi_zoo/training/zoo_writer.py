@@ -53,5 +53,6 @@ class ZooWriter(Callback):
                 parents=stage.parents,
                 licence=self.licence,
                 tokenizer=stage.tokenizer,
+                text_layout=stage.text_layout,
             )
         self._written = True

@@ -26,7 +26,7 @@ import moshi_zoo
 model = moshi_zoo.load({arguments})
 ```
 
-All sizes are in `config.yaml`. The folder holds no code: it names registered components only.
+{notes}All sizes are in `config.yaml`. The folder holds no code: it names registered components only.
 """
 _EXPORTED = """\
 ---
@@ -57,19 +57,21 @@ _TABLE = """\
 _LOADERS = {"mimi": "MimiModel", "helium": "AutoModelForCausalLM", "moshi": "MoshiForConditionalGeneration"}
 
 
-def model_card(name: str, config: "ZooConfig", num_parameters: int) -> str:
+def model_card(name: str, config: "ZooConfig", num_parameters: int, notes: str = "") -> str:
     """The text of a zoo folder's card.
 
     Args:
         name: of the folder.
         config: what the folder's ``config.yaml`` holds.
         num_parameters: how many numbers its weights have.
+        notes: what else it shall say, in Markdown.
     """
-    path = f'"path/to/{name}"'
+    path = f'"{name}"' if notes else f'"path/to/{name}"'  # with notes it is a release, which is known by its name
     is_adapter = config.component == "lora" and config.parents
     return _CARD.format(
         **_facts(name, config, num_parameters, whose="`model.safetensors`"),
         arguments=f'"{config.parents[0].name}", adapter={path}' if is_adapter else path,
+        notes=f"{notes.strip()}\n\n" if notes else "",
     )
 
 

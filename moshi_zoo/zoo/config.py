@@ -14,6 +14,9 @@ from moshi_zoo import __version__, registry
 
 FILE = "config.yaml"
 _MAX_BYTES = 256 * 1024
+_TEXT_OF = ("", "moshi", "user", "both", "moshi_and_heard")
+_DELAYS_S = {"duplex": 0.0, "asr": -0.64, "tts": 0.4, "heard": 0.0}
+_LONGEST_DELAY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,24 @@ class Parent:
 
     name: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """How words lie in the row of text that a speech language model has learnt; empty where that is not known.
+
+    Args:
+        of: whose words there are in a conversation: ``moshi``, ``user``, ``both``, or ``moshi_and_heard``.
+        delays_s: how much earlier than the speech they are, in seconds, in each mode that was trained (``duplex``,
+            ``asr``, ``tts``); ``heard``: those of the user's in a conversation. Below 0 they follow it.
+    """
+
+    of: str = ""
+    delays_s: dict[str, float] = field(default_factory=dict)
+
+    def delay_s(self, mode: str) -> float:
+        """Of one mode; where it is not known, that of the nano recipes."""
+        return self.delays_s.get(mode, _DELAYS_S[mode])
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,7 @@ class ZooConfig:
         licence: under which the weights may be used.
         data_sha256: of the manifest they were trained on; empty: unknown.
         tokenizer_sha256: of ``tokenizer.model``; empty: the model speaks no text.
+        text_layout: of a speech language model.
         version: of moshi_zoo.
     """
 
@@ -48,6 +70,7 @@ class ZooConfig:
     licence: str = "unspecified"
     data_sha256: str = ""
     tokenizer_sha256: str = ""
+    text_layout: TextLayout = field(default_factory=TextLayout)
     version: str = field(default=__version__)
 
     @property
@@ -58,7 +81,9 @@ class ZooConfig:
 
 def write_config(folder: Path, config: ZooConfig) -> None:
     """Write ``config.yaml``."""
-    content = {**asdict(config), "parents": [asdict(p) for p in config.parents]}
+    content: dict[str, Any] = {**asdict(config), "parents": [asdict(p) for p in config.parents]}
+    if config.text_layout == TextLayout():
+        del content["text_layout"]
     (folder / FILE).write_text(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
@@ -93,13 +118,14 @@ def _checked(content: Any) -> ZooConfig:
     parents = content.get("parents", [])
     if not isinstance(parents, list):
         raise ValueError(f"parents must be a list, not {parents!r}")
-    texts = {key: _text(key, content[key]) for key in content.keys() - {"init_args", "parents"}}
+    texts = {key: _text(key, content[key]) for key in content.keys() - {"init_args", "parents", "text_layout"}}
     config = ZooConfig(
         **texts,
         init_args=_mapping("init_args", content["init_args"]),
         parents=tuple(
             Parent(_text("name", p.get("name")), _text("sha256", p.get("sha256"))) for p in map(_parent, parents)
         ),
+        text_layout=_text_layout(content.get("text_layout", {})),
     )
     registry.from_portable(config.spec)
     return config
@@ -107,6 +133,21 @@ def _checked(content: Any) -> ZooConfig:
 
 def _parent(value: Any) -> dict[str, Any]:
     return _mapping("a parent", value)
+
+
+def _text_layout(value: Any) -> TextLayout:
+    layout = _mapping("text_layout", value)
+    for key in layout.keys() - {"of", "delays_s"}:
+        raise ValueError(registry.unknown("entry of text_layout", str(key), ["of", "delays_s"]))
+    of, delays = layout.get("of", ""), _mapping("text_layout.delays_s", layout.get("delays_s", {}))
+    if of not in _TEXT_OF:
+        raise ValueError(f"text_layout.of is {of!r}; it must be one of {', '.join(_TEXT_OF[1:])}")
+    for mode, delay in delays.items():
+        if mode not in _DELAYS_S:
+            raise ValueError(registry.unknown("mode of text_layout", str(mode), list(_DELAYS_S)))
+        if type(delay) not in (int, float) or not -_LONGEST_DELAY_S <= delay <= _LONGEST_DELAY_S:
+            raise ValueError(f"text_layout.delays_s.{mode} is {delay!r}; it must be a number of seconds, 60 at most")
+    return TextLayout(of, {mode: float(delay) for mode, delay in delays.items()})
 
 
 def _mapping(name: str, value: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Folders come from strangers: reading one never unpickles, and makes registered c
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from moshi_zoo.tokenizer import FILE as TOKENIZER
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import config as config_file
 from moshi_zoo.zoo.card import model_card
-from moshi_zoo.zoo.config import Parent, ZooConfig, read_config, write_config
+from moshi_zoo.zoo.config import Parent, TextLayout, ZooConfig, read_config, write_config
 from moshi_zoo.zoo.deferred import computed
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.outline import laid_out, outline
@@ -40,6 +40,8 @@ def save(
     licence: str = "unspecified",
     data_sha256: str = "",
     tokenizer: Tokenizer | None = None,
+    text_layout: TextLayout | None = None,
+    notes: Callable[[ZooConfig], str] = lambda config: "",
 ) -> ZooConfig:
     """Write a zoo folder; one that is there already is replaced as a whole, so readers never see half of it.
 
@@ -52,6 +54,8 @@ def save(
         licence: under which they may be used.
         data_sha256: of the manifest they were trained on.
         tokenizer: of the text that the model speaks.
+        text_layout: of a speech language model, where it is known.
+        notes: gives what else its model card shall say, in Markdown, by its config.
 
     Raises:
         ValueError: if the result could not be loaded again, or the folder is something else than a zoo folder.
@@ -75,9 +79,10 @@ def save(
             licence=licence,
             data_sha256=data_sha256,
             tokenizer_sha256=tokenizer.sha256 if tokenizer else "",
+            text_layout=text_layout or TextLayout(),
         )
         write_config(new, config)
-        (new / CARD).write_text(model_card(folder.name, config, num_parameters(spec)))
+        (new / CARD).write_text(model_card(folder.name, config, num_parameters(spec), notes(config)))
         if tokenizer:
             tokenizer.save(new / TOKENIZER)
         if folder.exists():
@@ -89,8 +94,8 @@ def save(
 def load(folder: Path, device: torch.device | str = "cpu") -> nn.Module:
     """Rebuild the model of a zoo folder, in eval mode.
 
-    The model is laid out without memory and then takes the tensors of the file as they are (and in their dtype), so the
-    peak is one copy of the weights.
+    The model is laid out without memory and then takes the tensors of the file as they are (and in their dtype, but see
+    :func:`open_weights`), so the peak is one copy of the weights.
 
     Raises:
         ValueError: if the folder is none, is not safe, or its weights do not fit its config.
@@ -115,13 +120,17 @@ def read_weights(folder: Path, device: torch.device | str = "cpu") -> dict[str, 
 def open_weights(folder: Path) -> dict[str, Tensor]:
     """The tensors of a zoo folder, deferred: each is read when it is computed.
 
+    float16 becomes float32: it keeps weights in half the space, nearly as they were, but what a model computes may
+    exceed its range. Other dtypes stay: bfloat16 is one to compute in.
+
     Raises:
         ValueError: if the file is missing or damaged.
     """
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise ValueError(f"{folder} has no {WEIGHTS}")
-    return open_tensors(path)
+    tensors = open_tensors(path)
+    return {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
 
 
 def check(folder: Path) -> None:

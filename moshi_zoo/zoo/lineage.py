@@ -37,8 +37,8 @@ def trace(name: str) -> Ancestor:
     """The lineage of a model.
 
     A parent is looked for under its name and then, by the sha256 of its weights, among all models in ``checkpoints/``
-    and ``runs/``. Weights are taken to be what their folder's config says (:func:`moshi_zoo.zoo.folder.verify` compares
-    them with it).
+    and ``runs/``, and those that came with this package. Weights are taken to be what their folder's config says
+    (:func:`moshi_zoo.zoo.folder.verify` compares them with it).
 
     Args:
         name: of a model, as for :func:`moshi_zoo.zoo.uri.resolve`.
@@ -88,7 +88,7 @@ def _by_weights() -> Callable[[str], uri.Entry | None]:
     def find(sha256: str) -> uri.Entry | None:
         nonlocal known
         if known is None:
-            known = {entry.config.sha256: entry for entry in uri.entries() if entry.config}
+            known = {entry.config.sha256: entry for entry in (*uri.shipped(), *uri.entries()) if entry.config}
         return known.get(sha256)
 
     return find

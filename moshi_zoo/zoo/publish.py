@@ -1,6 +1,5 @@
 """Uploads a model's folder to the hub: a zoo folder, or one that ``export --format hf`` wrote."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,15 +45,18 @@ class Plan:
         return sum(file.stat().st_size for file in self.files.values())
 
 
-def plan(model: Path) -> Plan:
+def plan(model: Path, licence: str | None = None) -> Plan:
     """Look through a folder, and check what is in it.
 
     Args:
         model: a zoo folder, or one in Hugging Face's layout.
+        licence: SPDX name; None: the one that the folder says.
 
     Raises:
-        ValueError: if it is none, is damaged, says no licence, or links to a file elsewhere.
+        ValueError: if it is none, is damaged, says no licence, or links to a file elsewhere; or there is no such
+            licence.
     """
+    named = None if licence is None else licences.checked(licence)
     files, left_out = {}, []
     for file in sorted(model.iterdir()):
         if file.name in _PUBLISHED or file.suffix == ".safetensors":
@@ -68,12 +70,12 @@ def plan(model: Path) -> Plan:
     if config_file.FILE in files:
         folder.verify(model)
         folder.check(model)
-        licence = read_config(model).licence
+        said = read_config(model).licence
     elif hf_folder.CONFIG in files:
-        licence = _licence_of_card(model / folder.CARD)
+        said = _licence_of_card(model / folder.CARD)
     else:
         raise ValueError(f"{model} has neither {config_file.FILE} nor {hf_folder.CONFIG}: it is no model's folder")
-    if licence == licences.UNSPECIFIED:
+    if (licence := named or said) == licences.UNSPECIFIED:
         raise ValueError(
             f"{model} does not say under which licence it may be used, and nobody could use it: --licence NAME says it "
             "(that of the data and of the models it was made from has a say in it)"
@@ -81,24 +83,25 @@ def plan(model: Path) -> Plan:
     return Plan(files, tuple(left_out), licences.checked(licence))
 
 
-def licensed(model: Path, licence: str, scratch: Path) -> Path:
-    """A copy of a zoo folder that names a licence; its large files are linked.
+def relicensed(made: Plan, model: Path, scratch: Path) -> Plan:
+    """The plan with a config and a card that name its licence, where those of the folder name another.
 
     Args:
+        made: of :func:`plan`.
         model: the zoo folder.
-        licence: SPDX name.
-        scratch: an empty folder on the same disk.
+        scratch: an empty folder, for both files.
 
     Raises:
-        ValueError: if the folder is no zoo folder, or there is no such licence.
+        ValueError: if the folder is no zoo folder.
     """
-    config = replace(read_config(model), licence=licences.checked(licence))
-    for file in model.iterdir():
-        if file.is_file() and file.name not in (config_file.FILE, folder.CARD):
-            os.link(file.resolve(), scratch / file.name)
+    config = read_config(model)
+    if config.licence == made.licence:
+        return made
+    config = replace(config, licence=made.licence)
     write_config(scratch, config)
     (scratch / folder.CARD).write_text(model_card(model.name, config, folder.num_parameters(config.spec)))
-    return scratch
+    new = {name: scratch / name for name in (config_file.FILE, folder.CARD)}
+    return replace(made, files={**made.files, **new})
 
 
 def upload(made: Plan, repository: str, *, private: bool, message: str) -> str:

@@ -70,6 +70,13 @@ def entries() -> Iterator[Entry]:
                 yield entry(home.as_posix(), folder)
 
 
+def shipped() -> Iterator[Entry]:
+    """All models that came with this package, wherever it was started."""
+    for known in catalogue.catalogue().values():
+        if (folder := catalogue.shipped_folder(known.name)) and is_zoo_folder(folder):
+            yield entry(known.name, folder)
+
+
 def entry(name: str, folder: Path) -> Entry:
     """What a zoo folder holds, to be called by a name."""
     try:

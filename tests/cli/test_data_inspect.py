@@ -1,5 +1,6 @@
 """The verb that shows dialogues."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -33,6 +34,20 @@ def test_a_store_in_numbers(store, moshi_zoo):
     assert "0 of 4 words, 0 tokens" in out
     assert "gap" in out
     assert "overlap" in out
+
+
+def test_what_is_heard_between_moshis_words_is_counted_and_drawn(store, moshi_zoo):
+    options = ("--tokenizer", "tok.model", "--picture", "p.png")
+    code, out, _ = moshi_zoo("data", "inspect", "store", *options)
+    assert code == 0
+    assert "heard" not in out
+    green = (np.asarray(Image.open("p.png").convert("RGB")) == (70, 150, 90)).all(-1)
+    assert not green.any()
+    hearing = ("--text-of", "moshi_and_heard", "--heard-delay", 0.72)
+    code, out, err = moshi_zoo("data", "inspect", "store", *options, *hearing)
+    assert code == 0, err
+    assert "heard       2 of the users' 2 words find room between Moshi's" in out
+    assert (np.asarray(Image.open("p.png").convert("RGB")) == (70, 150, 90)).all(-1).any()
 
 
 def test_without_a_tokenizer_nothing_is_said_about_text(store, moshi_zoo):

@@ -29,6 +29,9 @@ def test_wrong_use_is_explained(moshi_zoo, tmp_path):
     code, _, err = moshi_zoo("data", "synth", "--out", tmp_path / "b", "--dialogues", 1, "--user-recordings", "nowhere")
     assert code == 2
     assert "nowhere does not exist" in err
+    code, _, err = moshi_zoo("data", "synth", "--out", tmp_path / "c", "--dialogues", 1, "--reply-s", 5)
+    assert code == 2
+    assert "reply_s is 5.0; it must be 0.1 to 3 seconds" in err
 
 
 def test_recorded_digits_take_the_user_s_part_and_recorded_noise_is_around(moshi_zoo, tmp_path):

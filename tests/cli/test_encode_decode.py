@@ -93,7 +93,7 @@ def test_wrong_input_is_refused_with_the_reason(codec, moshi_zoo, tmp_path):
         (["encode", "a.wav", "--model", "tiny", "--num_codebooks", "9"], "4"),
         (["encode", "a.wav", "--model", "tiny", "--num_codebooks", "0"], "0"),
         (["encode", "a.wav", "--model", "tiny", "--device", "warp"], "the device 'warp'"),
-        (["encode", "a.wav", "--model", "mimi-nano"], "is a preset"),
+        (["encode", "a.wav", "--model", "mimi-base"], "is a preset"),
         (["encode", "a.wav"], "model, out not given"),
         (["decode", "text.safetensors", "--model", "tiny"], "no safetensors file"),
         (["decode", "none.safetensors", "--model", "tiny"], "no such file"),

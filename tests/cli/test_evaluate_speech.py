@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from moshi_zoo.data import audio
-from moshi_zoo.evaluation import listener_training
+from moshi_zoo.evaluation import duplex_conversations, listener_training
 from moshi_zoo.evaluation.listener import Listener
+from moshi_zoo.runtime.talk import Reply
+from moshi_zoo.runtime.words import SpokenWord
 from tests.cli import conversational
 from tests.cli.codecs import tiny_codec
 
@@ -49,6 +51,31 @@ def test_conversations_are_measured_heard_and_seen(home, moshi_zoo):
     assert pictures >= {"answers.png", *(wav.with_suffix(".png").name for wav in wavs)}
     wav, rate = audio.read(wavs[0])
     assert wav.shape == (2, (conversational.FRAMES + 12) * rate * 2 // 25)
+
+
+def test_what_is_written_down_of_the_user_is_measured_if_anything_is(home, moshi_zoo, monkeypatch):
+    def hear(rows, users, **_):
+        """One of the two words that most users say (up to 0.8 s and 1.1 s), and Moshi's own."""
+        two = [SpokenWord("two", 0.7, 12, (8, 9), "user"), SpokenWord("nine", 1.8, 23, (7,))]
+        codes = [torch.zeros(4, user.shape[1], dtype=torch.int64) for user in users]
+        return [Reply(torch.full((c.shape[1],), 3), c, None, two) for c in codes]
+
+    for replies in (duplex_conversations.talk, hear):
+        monkeypatch.setattr(duplex_conversations, "talk", replies)
+        code, out, err = moshi_zoo("evaluate", "duplex", "--model", "tiny", "--data", "store", "--text-temperature", 0)
+        assert code == 0, err
+        found = results("duplex")
+        figures = {figure["name"]: figure["value"] for figure in found["groups"][0]["figures"]}
+        heard = [talk["heard"] for talk in found["conversations"] if "heard" in talk]
+        if replies is hear:
+            assert heard == ["two"] * 4
+            assert figures["heard_word_error_rate"] == 0.5
+            assert figures["heard_delay_median"] == pytest.approx(13 / 12.5 - 0.8)
+            assert {talk["said"][0][0] for talk in found["conversations"]} == {"nine"}
+            assert "user's words written down: word error rate ↓" in out
+        else:  # the likeliest tokens of this model are never the mark
+            assert not heard
+            assert not any(name.startswith("heard_") for name in figures)
 
 
 def test_the_same_seed_has_the_same_conversations_whoever_is_in_the_batch(home, moshi_zoo):

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from moshi_zoo.cli.talk import TextLine
 from moshi_zoo.data import audio
+from moshi_zoo.runtime.conversations import Spoken
 from tests.runtime.pairs import save_pair
 
 
@@ -44,7 +46,20 @@ def test_a_recorded_user_gets_a_reply_in_all_forms(here, moshi_zoo):
     assert words
     assert words[0]["start_s"] == pytest.approx(words[0]["frame"] / 12.5)
     assert all(word["text"] in monologue for word in words if "\ufffd" not in word["text"])  # half a character
+    assert {word["speaker"] for word in words} <= {"moshi", "user"}
     assert Image.open("talk.png").size[0] > 500
+
+
+def test_what_is_heard_is_in_brackets():
+    def spoken(piece=None, heard=None):
+        return Spoken(0, piece, None, None, heard)
+
+    pieces = [spoken(), spoken(heard=" how"), spoken(heard=" are"), spoken(" mhm"), spoken(), spoken(heard=" yo")]
+    pieces += [spoken(heard="u?"), spoken(" fi"), spoken("ne."), spoken(heard=" good")]
+    line = TextLine()
+    assert "".join(map(line.add, pieces)) + line.end() == line.text == "[how are] mhm [you?] fine. [good]"
+    own = TextLine()
+    assert "".join(map(own.add, [spoken(" one"), spoken(" two")])) + own.end() == own.text == "one two"
 
 
 def test_a_folder_of_users_gets_a_folder_of_the_same_replies(here, moshi_zoo):

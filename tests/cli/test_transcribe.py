@@ -8,6 +8,7 @@ import sys
 import pytest
 import soundfile
 import torch
+import yaml
 
 from moshi_zoo.cli.live_audio import piped_frames
 from moshi_zoo.cli.transcript_formats import FORMATS
@@ -55,6 +56,19 @@ def test_a_file_and_the_same_sound_through_a_pipe_give_the_same_words(here, mosh
         assert piped == text
 
 
+def test_the_delay_is_that_of_the_models_training_if_none_is_given(here, moshi_zoo):
+    config = yaml.safe_load((here / "moshi/config.yaml").read_text())
+    layout = {"text_layout": {"of": "moshi", "delays_s": {"asr": -0.16}}}
+    (here / "moshi/config.yaml").write_text(yaml.safe_dump({**config, **layout}))
+    options = ("--model", "moshi", "--temperature", 1.0, "--format", "jsonl")
+    given, learnt = (moshi_zoo("transcribe", "user.wav", *options, *o)[1] for o in (("--text-delay", 0.16), ()))
+    assert given == learnt
+    assert given
+    code, _, err = moshi_zoo("transcribe", "user.wav", *options, "--mode", "duplex")
+    assert code == 2
+    assert "does not write down what it hears while it talks" in err
+
+
 def test_a_microphone_without_its_package_says_what_to_install(here, moshi_zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     code, _, err = moshi_zoo("transcribe", "--microphone", *OPTIONS)
@@ -70,6 +84,7 @@ def test_a_microphone_without_its_package_says_what_to_install(here, moshi_zoo, 
         (("nobody.wav",), "nobody.wav"),
         (("user.wav", "--text-delay", -1), "must not be negative"),
         (("user.wav", "--format", "pdf"), "'pdf' is not text or jsonl or srt"),
+        (("user.wav", "--mode", "tts"), "'tts' is not asr or duplex"),
     ],
 )
 def test_mistakes_are_named(here, moshi_zoo, words, problem):

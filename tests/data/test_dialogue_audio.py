@@ -37,6 +37,13 @@ class TestTiming:
         assert max(gaps) <= 0.6
         assert np.mean(gaps) == pytest.approx(0.24, abs=0.03)
 
+    def test_moshi_takes_more_time_if_it_is_to(self):
+        schedules = [schedule(TALK[:2], [1.0, 1.0], random.Random(seed), reply_s=0.64) for seed in range(200)]
+        gaps = [starts[1] - starts[0] - 1.0 for starts, _ in schedules]
+        assert np.median(gaps) == pytest.approx(0.64, abs=0.03)
+        assert min(gaps) >= 0.08
+        assert max(gaps) <= 0.64 + 0.36
+
     def test_users_sometimes_begin_early_but_leave_moshi_most_of_its_turn(self):
         turns = (Turn("moshi", "it is four."), Turn("user", "thank you."))
         gaps = [s[1] - s[0] - 0.5 for s, _ in starts_of(turns, [0.5, 1.0])]
@@ -87,12 +94,29 @@ class TestVoices:
 
     def test_recorded_words_are_put_together_with_their_times(self, recorded):
         talker = RecordedWords(recorded, ["one", "two"]).talker("train", random.Random(0), 16_000)
+        talker.speed = 1.0
         said = talker.say("two one, two")
         assert [word.text for word in said.words] == ["two", "one,", "two"]
         assert [word.end_s - word.start_s for word in said.words] == pytest.approx([0.3] * 3, abs=1e-3)
         assert all(0.06 <= b.start_s - a.end_s <= 0.2 for a, b in pairwise(said.words))
         assert len(said.wav) == pytest.approx(said.words[-1].end_s * 16_000, abs=1)
         assert talker.name == "anna"
+
+    def test_recorded_voices_are_many_in_training_and_as_they_are_elsewhere(self, tmp_path):
+        lines = []
+        for split in ("train", "valid"):
+            audio.save(tmp_path / f"{split}.wav", tone(200, 0.3, 8000), 8000)
+            lines.append(f'{{"path": "{split}.wav", "text": "one", "speaker": "{split}", "split": "{split}"}}')
+        (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
+        words = RecordedWords(tmp_path / "manifest.jsonl", ["one"])
+        lengths = {
+            split: [len(words.talker(split, random.Random(seed), 16_000).say("one").wav) for seed in range(20)]
+            for split in ("train", "valid")
+        }
+        assert set(lengths["valid"]) == {4800}
+        assert len(set(lengths["train"])) > 10
+        assert 4800 / 1.22 - 1 <= min(lengths["train"]) < 4500
+        assert 5000 < max(lengths["train"]) <= 4800 / 0.82 + 1
 
     def test_what_recordings_lack_is_said(self, recorded):
         words = RecordedWords(recorded, ["one", "two"])

@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -58,3 +60,21 @@ def test_shares_that_make_no_sense_are_refused():
         Corpus(user_recordings="a.jsonl:0.6,b.jsonl:0.6")
     with pytest.raises(ValueError, match=r"digit_share is 1\.5"):
         Corpus(digit_share=1.5)
+    for seconds in (0.0, 3.5):
+        with pytest.raises(ValueError, match=rf"reply_s is {seconds}; it must be 0\.1 to 3"):
+            Corpus(reply_s=seconds)
+
+
+def test_moshi_takes_as_long_to_reply_as_is_asked_for():
+    def gaps(reply_s):
+        speaker, found = Speaker(Corpus(augmentation="none", reply_s=reply_s)), []
+        for take in map(speaker.speak, range(6)):
+            for before, after in pairwise(take.spoken.turns):
+                asked = (before["speaker"], after["speaker"], after["overlap"]) == ("user", "moshi", "none")
+                if asked and before["text"] and after["text"] and not after["pause_s"]:
+                    found.append(after["start_s"] - before["end_s"])
+        return found
+
+    quick, slow = gaps(0.24), gaps(0.64)
+    assert len(quick) == len(slow) > 8
+    assert median(slow) - median(quick) == pytest.approx(0.4, abs=0.1)

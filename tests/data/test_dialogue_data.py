@@ -6,14 +6,16 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 
+from moshi_zoo.data.alignments import OTHER, Word
 from moshi_zoo.data.code_store import CodeStore
 from moshi_zoo.data.dialogue_data import DialogueData
 from moshi_zoo.data.dialogue_masks import Masks
 from moshi_zoo.data.dialogue_modes import Mode
 from moshi_zoo.data.dialogue_windows import Place, RandomDialogueWindows, Rows
 from moshi_zoo.data.loader import Process, TrainLoader
-from moshi_zoo.data.text_row import TextRowBuilder, WordTokens
+from moshi_zoo.data.text_row import TextRowBuilder
 from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.word_tokens import WordTokens
 from tests.data.stores import CODEC, make_store
 
 LENGTHS = {f"{i}.wav": 20 + 9 * i for i in range(6)}
@@ -72,6 +74,31 @@ class TestRows:
 
         assert said("user") == " moshi"
         assert said("both") == " hello moshi there"
+
+    def test_what_moshi_hears_is_between_its_own_words(self, tokenizer, place):
+        alone = rows_of(tokenizer).text_row(place).tokens.tolist()
+        rows = rows_of(tokenizer, text_of="moshi_and_heard", heard_delay_s=0.64)
+        row = rows.window(place, 0, 40)[0].tolist()
+        assert tokenizer.words(row) == tokenizer.words(alone)
+        ((frame, word),) = tokenizer.words_heard(row)
+        assert word == " moshi"
+        assert row[frame - 1] == tokenizer.heard
+        assert frame >= int((0.2 + 0.64) * 12.5)
+        spoken = [t for t in rows.window(place, 0, 40, mode="asr", text_delay_s=-0.4)[0, 1:].tolist() if t >= 0]
+        assert tokenizer.heard not in spoken  # there, all words are the user's
+
+    def test_what_an_aligner_takes_for_one_word_is_announced_word_by_word(self, tmp_path, tokenizer):
+        words = [Word("how are you", 0.5, 1.0, OTHER)]
+        place = Place(CodeStore(make_store(tmp_path / "joined", {"a.wav": 40}, words=words)), 0)
+        row = rows_of(tokenizer, text_of="moshi_and_heard", heard_delay_s=0.4).window(place, 0, 40)[0].tolist()
+        assert [word for _, word in tokenizer.words_heard(row)] == [" how", " are", " you"]
+
+    def test_hearing_needs_a_mark_and_a_delay(self, tokenizer):
+        with pytest.raises(ValueError, match="heard_delay_s is not given"):
+            rows_of(tokenizer, text_of="moshi_and_heard")
+        bare = Tokenizer.train(["hello moshi there"] * 3, vocab_size=300, control_tokens=1, size="at most")
+        with pytest.raises(ValueError, match="the tokenizer has no spare control token"):
+            rows_of(bare, text_of="moshi_and_heard", heard_delay_s=0.5)
 
     def test_fewer_codebooks_than_the_store_has_are_the_first_ones(self, tokenizer, place):
         window = rows_of(tokenizer, num_own_codebooks=3, num_user_codebooks=2).window(place, 0, 20)

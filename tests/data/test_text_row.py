@@ -1,12 +1,10 @@
 """The row of text: every corner, and properties that hold for any words."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moshi_zoo.data.text_row import NOTHING, TextRowBuilder, TextRowStats, TimedTokens, WordTokens
-from moshi_zoo.tokenizer import Tokenizer
+from moshi_zoo.data.text_row import NOTHING, TextRowBuilder, TextRowStats, TimedTokens
 
 PAD, EPAD = 3, 0
 P, E, N = PAD, EPAD, NOTHING
@@ -141,24 +139,3 @@ class TestProperties:
         assert (stats.num_pad, stats.num_epad) == (tokens.count(PAD), tokens.count(EPAD))
         assert stats.num_pad + stats.num_epad + stats.num_tokens + tokens.count(NOTHING) == frames
         assert stats.num_tokens + stats.tokens_dropped == sum(len(w.tokens) for w in words)
-
-
-class TestWords:
-    TEXT = "hello there how are you today my friend the lady in the lake"
-
-    @pytest.fixture(scope="class")
-    def tokenizer(self):
-        return Tokenizer.train([self.TEXT] * 3, vocab_size=330, size="at most")
-
-    def test_words_one_by_one_are_the_pieces_of_the_text(self, tokenizer):
-        tokens = WordTokens(tokenizer)
-        pieces = [token for word in self.TEXT.split() for token in tokens(word)]
-        assert pieces == tokenizer.encode(" " + self.TEXT)
-        assert tokenizer.decode(pieces) == " " + self.TEXT
-
-    def test_words_of_languages_without_spaces_have_none(self, tokenizer):
-        tokens = WordTokens(tokenizer, boundary="none")
-        assert tokenizer.decode([*tokens("the"), *tokens("lady")]) == "thelady"
-
-    def test_an_empty_word_has_no_tokens(self, tokenizer):
-        assert WordTokens(tokenizer)("  ") == ()

@@ -58,14 +58,14 @@ def test_layers_give_what_they_gave_within_the_rounding_of_the_weights():
         assert error(y, known) < 0.01
 
 
-@pytest.mark.parametrize(("bits", "most"), [(16, 0.01), (8, 0.05), (4, 0.4)])
-def test_models_speak_with_quantised_weights(bits, most):
+@pytest.mark.parametrize(("precision", "most"), [("float16", 0.01), ("int8", 0.05), ("int4", 0.4)])
+def test_models_speak_with_quantised_weights(precision, most):
     torch.manual_seed(0)
     moshi = registry.build("moshi-tiny").eval()
     codes = torch.randint(32, (1, moshi.num_rows, 6))
     with torch.no_grad():
         before = moshi(codes)
-        quantise(moshi, bits, smallest=1)
+        quantise(moshi, precision, smallest=1)
         after = moshi(codes)
     assert error(after.text_logits, before.text_logits) < most
     assert error(after.audio_logits, before.audio_logits) < most
@@ -80,7 +80,7 @@ def test_models_speak_with_quantised_weights(bits, most):
 def test_a_text_goes_on_with_quantised_weights():
     torch.manual_seed(0)
     helium = registry.build("helium-tiny").eval()
-    quantise(helium, 4, smallest=1)
+    quantise(helium, "int4", smallest=1)
     assert isinstance(helium.output, QuantisedLinear)
     assert isinstance(helium.output.quantised, Int8Weight)
     assert isinstance(helium.transformer.layers[0].attention.in_proj.quantised, Int4Weight)
@@ -97,8 +97,8 @@ def test_small_weights_stay_as_they_are():
 
 def test_what_cannot_be_quantised_is_refused():
     helium = registry.build("helium-tiny")
-    with pytest.raises(ValueError, match="3 bits"):
-        quantise(helium, 3)
+    with pytest.raises(ValueError, match="int3"):
+        quantise(helium, "int3")
     with torch.device("meta"), pytest.raises(ValueError, match="for CPUs"):
         quantise(registry.build("helium-tiny"), smallest=1)
     add_adapter(helium, LoraSize(temporal=2))

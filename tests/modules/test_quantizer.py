@@ -150,7 +150,7 @@ def test_half_precision_around_it_does_not_change_the_search():
     rvq, latent = quantizer(), torch.randn(2, 16, 30)
     x = rvq.acoustic.input_proj(latent.transpose(1, 2))
     with torch.autocast("cpu", torch.bfloat16):
-        codes, _, _ = rvq.acoustic._search(x, 4)
+        codes, _ = rvq.acoustic._search(x, 4)
     assert torch.equal(codes, rvq.acoustic._search(x, 4)[0])
 
 

@@ -60,7 +60,9 @@ class Printer:
         self.words.append(token)
 
     def log(self, level, text):
-        self.problems += [text] if level == "error" else []
+        # of handshake and metadata, which the protocol has, it says that they are unknown
+        expected = text in ("unknown message kind 0", "unknown message kind 4")
+        self.problems += [] if expected or level == "info" else [text]
 
     def print_pending(self):
         pass
@@ -79,7 +81,7 @@ def test_the_packages_client_hears_and_reads_what_the_model_says(client):
     async def test():
         printer = Printer()
         async with (
-            serving(Echoes(1)) as server,
+            serving(Echoes(1, hears=True)) as server,
             aiohttp.ClientSession() as http,
             http.ws_connect(f"ws://localhost:{server.port}/api/chat") as websocket,
         ):
@@ -91,7 +93,7 @@ def test_the_packages_client_hears_and_reads_what_the_model_says(client):
         heard = np.concatenate([connection._output_queue.get() for _ in range(50)])[5 * FRAME :]
         assert heard.std() == pytest.approx(TONE.std() / 2, rel=0.05)
         first = int(printer.words[0])
-        assert printer.words[:50] == [f" {first + i}" for i in range(50)]
+        assert printer.words[:25] == [f" {first + 2 * i}" for i in range(25)]  # the others are the user's
         assert not printer.problems
 
     run(test)

@@ -10,7 +10,8 @@ from aiohttp import WSMsgType, web
 import moshi_zoo.runtime
 
 WEB = Path(moshi_zoo.runtime.__file__).parent / "web"
-HANDSHAKE, AUDIO, TEXT, ERROR = b"\0", b"\1", b"\2", b"\5"
+HANDSHAKE, AUDIO, TEXT, ERROR, HEARD = b"\0", b"\1", b"\2", b"\5", b"\7"
+HEARD_WORDS = ["▁what", "▁is", "▁th", "is?"]
 WORDS = ["▁Hel", "lo,", "▁who", "▁is", "▁there", "?"]
 
 
@@ -22,6 +23,7 @@ class EchoServer:
         self.models = {"model": "echo", "codec": "echo codec", "voices": []}
         self.token = ""
         self.refusal = ""  # says this instead of a handshake
+        self.hears = False  # writes down what it hears, or so it says
         self.lasts = float("inf")  # frames until it vanishes
         self.query: dict[str, str] = {}
         self.heard = np.zeros(0, np.int16)
@@ -68,6 +70,10 @@ class EchoServer:
             await socket.send_bytes(AUDIO + (frame // 2).tobytes())
             if self.frames < len(WORDS):
                 await socket.send_bytes(TEXT + WORDS[self.frames].replace("▁", " ").encode())
+            if self.hears and 10 <= self.frames < 10 + len(HEARD_WORDS):
+                word = HEARD_WORDS[self.frames - 10].replace("▁", " ")
+                await socket.send_bytes(HEARD + b"\1" + word.encode())
+                await socket.send_bytes(TEXT + b"!")  # at the same time
             self.frames += 1
             if self.frames >= self.lasts:
                 break

@@ -29,12 +29,13 @@ class Echoes:
         max_sessions: rows.
         step_s: how long a step takes.
         delay: frames before the voice begins.
+        hears: whether it writes down that it has heard something, in every second frame.
     """
 
     sample_rate, frame_size, frame_rate = 24000, FRAME, 12.5
 
-    def __init__(self, max_sessions=2, *, step_s=0.0, delay=0):
-        self.max_sessions, self.step_s, self.delay = max_sessions, step_s, delay
+    def __init__(self, max_sessions=2, *, step_s=0.0, delay=0, hears=False):
+        self.max_sessions, self.step_s, self.delay, self.hears = max_sessions, step_s, delay, hears
         self.joined, self.counts, self.batches = {}, {}, []
         self.broken = False
         self._thread = None
@@ -75,7 +76,10 @@ class Echoes:
         assert frame.dtype == np.float32
         number = self.joined[row].seed + self.counts[row]
         self.counts[row] += 1
-        return Spoken(number, f" {number}", None, frame / 2 if self.counts[row] > self.delay else None)
+        wav = frame / 2 if self.counts[row] > self.delay else None
+        if self.hears and self.counts[row] % 2 == 0:
+            return Spoken(number, None, None, wav, heard=" é")
+        return Spoken(number, f" {number}", None, wav)
 
     def _check_thread(self):
         self._thread = self._thread or threading.get_ident()

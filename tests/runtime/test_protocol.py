@@ -34,6 +34,12 @@ def test_the_official_web_clients_query_is_read():
     assert asked.format == "opus"
 
 
+def test_what_is_heard_is_sent_to_who_asks_for_it():
+    assert not read_query({}).heard
+    assert not read_query({"heard": "0"}).heard
+    assert read_query({"heard": "1"}).heard
+
+
 def test_what_is_not_asked_for_is_the_default_and_the_seed_is_chance():
     one, other = read_query({}).settings, read_query({"text_seed": ""}).settings
     assert one.seed != other.seed
@@ -51,6 +57,7 @@ def test_what_is_not_asked_for_is_the_default_and_the_seed_is_chance():
         {"text_seed": "3.5"},
         {"audio_seed": "99999999999999999999"},
         {"format": "wav"},
+        {"heard": "yes"},
     ],
 )
 def test_values_out_of_range_are_refused(query):

@@ -41,6 +41,20 @@ def test_a_client_gets_a_reply_to_each_frame():
     run(test)
 
 
+def test_what_the_user_says_is_sent_to_who_asks_for_it_and_to_nobody_else():
+    async def test():
+        for query, expected in (("&heard=1", ["\1 é".encode()] * 2), ("", []), ("&heard=0", [])):
+            async with serving(Echoes(hears=True)) as server, talking(server, "&text_seed=40" + query) as client:
+                await client.greeting()
+                for i in range(4):
+                    await client.send(Kind.AUDIO, noise(i).tobytes())
+                messages = [await client.next() for _ in range(4 + 2 + len(expected))]
+                assert [payload for kind, payload in messages if kind is Kind.HEARD] == expected
+                assert [payload for kind, payload in messages if kind is Kind.TEXT] == [b" 40", b" 42"]
+
+    run(test)
+
+
 def test_audio_may_come_in_any_pieces():
     async def test():
         async with serving(Echoes()) as server, talking(server) as client:

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens, WordTokens
-from moshi_zoo.runtime.conversations import TalkSettings
-from moshi_zoo.runtime.reading import Pause, Reading, word_tokens
+from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens
+from moshi_zoo.runtime.conversations import Conversations, TalkSettings
+from moshi_zoo.runtime.reading import Pause, Reading
 from moshi_zoo.runtime.settings import Hooks
 from moshi_zoo.runtime.speech import Pace, Speaker, moshi_lines, speak
 from moshi_zoo.runtime.streams import frames, run
 from moshi_zoo.runtime.talk import Talker, talk
 from moshi_zoo.runtime.transcription import Transcriber, silence, transcribe
+from moshi_zoo.word_tokens import WordTokens
+from moshi_zoo.zoo.config import TextLayout
 from tests.runtime.pairs import conversations, pair, tokenizer
 
 LIVELY = TalkSettings(text_temperature=1.0, audio_temperature=1.0, audio_top_k=0)
@@ -51,6 +53,48 @@ def test_words_of_a_reply_have_the_frame_of_their_token_in_the_row():
     (word,) = talker.words
     assert (word.text, word.start_s) == ("seven", 0.24)
     assert talker.reply().text[word.frame] == tokenizer().encode(" seven")[0]
+
+
+def test_what_the_user_says_is_among_the_words_and_shown_apart():
+    row = [tokenizer().heard, *tokenizer().encode(" two"), 0, *tokenizer().encode(" seven"), 3]
+    said, shown = iter([3, *row, *[3] * 9]), []
+    live = Conversations(pair().moshi, None, tokenizer(), text_layout=TextLayout(delays_s={"heard": -0.16}))
+    talker = Talker(nobody(12), live, hooks=Hooks(on_text=lambda _: next(said)), on_frame=shown.append)
+    run(live, [talker])
+    assert [(word.text, word.speaker) for word in talker.words] == [("two", "user"), ("seven", "moshi")]
+    assert talker.words[0].start_s == pytest.approx(3 / 12.5 - 0.16)  # the row's first frame is the opening
+    assert "".join(spoken.heard or "" for spoken in shown) == " two"
+    assert "".join(spoken.piece or "" for spoken in shown) == " seven"
+    assert not any(spoken.heard and spoken.piece for spoken in shown)
+
+
+def test_a_model_that_takes_notes_can_transcribe_while_it_talks():
+    codes = torch.randint(32, (4, 12), generator=torch.Generator().manual_seed(0))
+    options = {"settings": dataclasses.replace(LIVELY, text_temperature=3.0, text_top_k=0), "mode": "duplex"}
+    live = Conversations(pair().moshi, None, tokenizer(), text_layout=TextLayout("moshi_and_heard", {"heard": -0.16}))
+    (transcript,) = transcribe(live, [codes], **options)
+    (reply,) = talk(live, [torch.cat([codes, torch.full((4, 7), -1)], dim=1)], settings=options["settings"])
+    assert transcript.tokens[:18] == reply.text[1:].tolist()
+    assert {word.speaker for word in transcript.words} <= {"user"}
+    deaf = Conversations(pair().moshi, None, tokenizer(), text_layout=TextLayout("moshi"))
+    with pytest.raises(ValueError, match="does not write down what it hears while it talks: take the mode asr"):
+        transcribe(deaf, [codes], mode="duplex")
+
+
+def test_words_are_as_late_as_the_model_has_learnt_to_write_them():
+    layout = TextLayout(delays_s={"asr": -0.24, "tts": 0.8})
+    live = Conversations(pair().moshi, None, tokenizer(), text_layout=layout)
+    codes = torch.randint(32, (4, 6), generator=torch.Generator().manual_seed(0))
+    given, learnt = (transcribe(live, [codes], settings=LIVELY, **how) for how in ({"text_delay_s": 0.24}, {}))
+    assert given == learnt
+    assert transcribe(live, [codes], settings=LIVELY, text_delay_s=0.4) != learnt
+    lengths = [speak(live, ["one"], settings=LIVELY, **how)[0].codes.shape for how in ({}, {"text_delay_s": 0.8})]
+    assert lengths[0] == lengths[1]
+
+
+def nobody(num_frames):
+    """A user who is not there."""
+    return [torch.full((4,), -1)] * num_frames
 
 
 def test_users_in_codes_and_in_sound_get_the_same_reply():
@@ -140,8 +184,7 @@ def test_pauses_begin_when_the_word_is_over():
 def test_what_is_read_looks_as_in_training():
     words = WordTokens(tokenizer())
     text = "hello there. seven é"
-    assert word_tokens(text, tokenizer()) == [words(word) for word in text.split()]
     timed = [TimedTokens(0.5 * i + 0.5, 0.5 * i + 0.8, words(word)) for i, word in enumerate(text.split())]
     row = TextRowBuilder(frame_rate=12.5, pad=3, epad=0).build(timed, 40).tokens.tolist()
     # a model that would write that very row
-    assert read(row, word_tokens(text, tokenizer()), opening=0, max_pause=20)[0][:30] == row[:30]
+    assert read(row, map(words, text.split()), opening=0, max_pause=20)[0][:30] == row[:30]

@@ -147,6 +147,43 @@ def test_a_conversation_is_heard_shown_and_kept(loop, browser, tmp_path):
     check_echo(moshi)
 
 
+SHOWN = "[...document.querySelectorAll('#monologue p')].map((p) => [p.className, p.lastChild.innerText])"
+SIDES = """['moshi', 'you'].map((who) => {
+  const text = document.createRange();
+  text.selectNodeContents(document.querySelector(`#monologue .${who} span`));
+  const { left, right } = text.getBoundingClientRect();
+  const box = document.querySelector('#monologue').getBoundingClientRect();
+  return (left + right) / 2 - (box.left + box.right) / 2;
+})"""
+
+
+def test_what_is_heard_is_shown_on_the_users_side_and_kept(loop, browser, tmp_path):
+    async def converse():
+        server = EchoServer()
+        server.hears = True
+        async with server.run() as url, browser.open(url) as page:
+            await page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+            await page.press(" ")
+            await talked(page, 3)
+            assert server.query["heard"] == "1"
+            said, heard = ["moshi", "Hello, who is there?!!!!"], ["you", "what is this?"]
+            assert await page.evaluate(SHOWN) == [said, heard]
+            moshi, you = await page.evaluate(SIDES)
+            assert moshi < 0 < you
+            assert "what" not in await page.text("#announcer")  # you know what you say
+            names = await page.evaluate("[...document.querySelectorAll('#monologue b')].map((b) => b.textContent)")
+            assert names == ["Moshi:", "You, as Moshi hears you:"]  # for a screen reader
+            await page.press(" ")
+            await page.until("!document.querySelector('#keep').hidden")
+            await page.evaluate("document.querySelector('#keep-text').click()")
+            await complete(tmp_path / "moshi.txt")
+            assert not page.errors
+
+    loop.run(converse())
+    lines = [line.split("  ")[1] for line in (tmp_path / "moshi.txt").read_text().splitlines()]
+    assert lines == ["Moshi: Hello, who is there?!!!!", "You: what is this?"]
+
+
 def test_a_microphone_of_another_rate_is_resampled(loop, browser):
     async def converse():
         server = EchoServer()

@@ -16,7 +16,7 @@ from moshi_zoo.modules.lora import adapter_names
 from moshi_zoo.registry import instantiate, preset, to_portable
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
-from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.config import TextLayout, read_config
 from tests.training.runs import POWER_CUT, ROOT, fit, logged, separately
 
 CODEC = CodecIdentity("codec", "c" * 64, 24_000, 12.5, num_codebooks=4, codebook_size=32)
@@ -46,6 +46,8 @@ RECIPE = {
             "text_source": "talk.txt",
             "text_seq_len": 24,
             "text_batch_size": 4,
+            "text_of": "moshi_and_heard",
+            "heard_delay_s": 0.24,
         },
     },
     "trainer": {
@@ -94,6 +96,9 @@ def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_mod
     # what it leaves
     config = read_config(Path("runs/straight/zoo"))
     assert [parent.name for parent in config.parents] == ["helium", "codec"]
+    assert config.text_layout == TextLayout("moshi_and_heard", {"duplex": 0.0, "heard": -0.24})
+    measured = logged("straight", stage="val")
+    assert all({"val/word", "val/heard_word", "val/accuracy/mark"} <= row.keys() for row in measured.values())
     assert Tokenizer.load("runs/straight/zoo").sha256 == Tokenizer.load("helium").sha256
     assert sorted(p.name for p in Path("runs/straight/samples/step-000006").iterdir()) == [
         "val-talk-0.png",

@@ -9,7 +9,7 @@ import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
-from moshi_zoo.zoo.config import Parent, read_config
+from moshi_zoo.zoo.config import Parent, TextLayout, read_config
 
 SPEC = {"component": "toy", "init_args": {"dim": 8, "scale": {"component": "toy-scale", "init_args": {"start": 0.5}}}}
 
@@ -103,6 +103,38 @@ def test_a_tokenizer_travels_along(tmp_path):
     (tmp_path / "x/tokenizer.model").unlink()
     with pytest.raises(ValueError, match=r"tokenizer\.model has sha256 none"):
         folder.verify(tmp_path / "x")
+
+
+def test_how_words_lie_in_the_text_is_kept_and_where_it_is_not_known_it_is_as_in_the_recipes(tmp_path, saved):
+    old, net = saved
+    assert "text_layout" not in (old / "config.yaml").read_text()
+    assert [read_config(old).text_layout.delay_s(mode) for mode in ("asr", "tts", "heard")] == [-0.64, 0.4, 0.0]
+    layout = TextLayout("moshi_and_heard", {"duplex": 0.0, "asr": -2.0, "heard": -0.48})
+    folder.save(tmp_path / "y", SPEC, net.state_dict(), stage="test", text_layout=layout)
+    found = read_config(tmp_path / "y").text_layout
+    assert found == layout
+    assert [found.delay_s(mode) for mode in ("asr", "tts", "heard")] == [-2.0, 0.4, -0.48]
+
+
+@pytest.mark.parametrize(
+    ("layout", "problem"),
+    [
+        ("moshi", "text_layout must be a mapping"),
+        ({"from": "x"}, "no entry of text_layout is called 'from'"),
+        ({"of": "everybody"}, r"text_layout\.of is 'everybody'"),
+        ({"of": ["moshi"]}, r"text_layout\.of is \['moshi'\]"),
+        ({"delays_s": {"nap": 1.0}}, "no mode of text_layout is called 'nap'"),
+        ({"delays_s": {"asr": "1"}}, r"delays_s\.asr is '1'"),
+        ({"delays_s": {"asr": True}}, r"delays_s\.asr is True"),
+        ({"delays_s": {"tts": float("nan")}}, r"delays_s\.tts is nan"),
+        ({"delays_s": {"tts": 1e9}}, r"delays_s\.tts is 1000000000"),
+    ],
+)
+def test_a_layout_of_the_text_that_makes_no_sense_is_refused(saved, layout, problem):
+    path, _ = saved
+    edit(path, text_layout=layout)
+    with pytest.raises(ValueError, match=problem):
+        read_config(path)
 
 
 def test_weights_that_do_not_fit_are_listed(saved):

@@ -3,15 +3,16 @@ import { Problem, serverProblem } from "./problem.js";
 import { address, lookAtServer } from "./server.js";
 
 // The first byte of every message says what it is (Kyutai's websocket protocol).
-const KIND = { handshake: 0, audio: 1, text: 2, control: 3, metadata: 4, error: 5, ping: 6 };
+const KIND = { handshake: 0, audio: 1, text: 2, control: 3, metadata: 4, error: 5, ping: 6, heard: 7 };
 const SILENCE_MS = 10_000; // a server that talks sends a frame every 80 ms
 
-/** A conversation's websocket: 16-bit samples at 24 kHz both ways, text from the server. */
+/** A conversation's websocket: 16-bit samples at 24 kHz both ways, text of both speakers from the server. */
 export class Connection {
   /**
    * Returns when the server is ready to listen.
    * @param {object} query     sampling parameters and seeds
-   * @param {object} listeners onaudio(Float32Array), ontext(string), onmetadata(object), onclose(Problem)
+   * @param {object} listeners onaudio(Float32Array), ontext(string, "moshi" or "you"), onmetadata(object),
+   *                           onclose(Problem)
    */
   static async open(query, listeners) {
     const connection = new Connection(query, listeners);
@@ -27,7 +28,7 @@ export class Connection {
   constructor(query, listeners) {
     this.listeners = listeners;
     this.decoder = new TextDecoder();
-    const url = address("api/chat", { ...query, format: "pcm" });
+    const url = address("api/chat", { ...query, format: "pcm", heard: 1 });
     url.protocol = url.protocol.replace("http", "ws");
     this.socket = new WebSocket(url);
     this.socket.binaryType = "arraybuffer";
@@ -60,7 +61,8 @@ export class Connection {
     const body = message.subarray(1);
     if (message[0] === KIND.handshake) this.#begin();
     else if (message[0] === KIND.audio) this.listeners.onaudio(fromInt16(body));
-    else if (message[0] === KIND.text) this.listeners.ontext(this.decoder.decode(body));
+    else if (message[0] === KIND.text) this.listeners.ontext(this.decoder.decode(body), "moshi");
+    else if (message[0] === KIND.heard) this.listeners.ontext(this.decoder.decode(body.subarray(1)), "you"); // after a colour
     else if (message[0] === KIND.metadata) this.listeners.onmetadata(JSON.parse(this.decoder.decode(body)));
     else if (message[0] === KIND.error) this.said = this.decoder.decode(body);
   }

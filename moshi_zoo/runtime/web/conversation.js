@@ -33,7 +33,7 @@ export class Conversation {
       onstage("Connecting …");
       this.connection = await Connection.open(this.settings.query, {
         onaudio: (samples) => this.#reply(samples),
-        ontext: (piece) => this.listeners.ontext(this.recording.addText(piece)),
+        ontext: (piece, speaker) => this.listeners.ontext(this.recording.addText(piece, speaker)),
         onmetadata: ({ dropped = 0 }) => this.latency.dropped(dropped),
         onclose: end,
       });

@@ -76,36 +76,48 @@ function onframe({ said, heard, latency, buffered, missed }) {
   element.missed.textContent = `${missed.toFixed(2)} s`;
 }
 
-let shown = null; // the phrase that grows: {phrase, text, announced}; announced in letters
+let shown = {}; // speaker -> the phrase that grows: {phrase, text, announced}; announced in letters
 
 function ontext(phrase) {
-  if (shown?.phrase !== phrase) {
+  const { speaker } = phrase;
+  if (shown[speaker]?.phrase !== phrase) {
     announce();
-    const line = document.createElement("p");
-    const time = document.createElement("time");
     const text = document.createElement("span");
-    time.textContent = clock(phrase.start);
-    line.append(time, text);
-    element.monologue.append(line);
-    shown = { phrase, text, announced: 0 };
+    element.monologue.append(line(phrase, text));
+    shown[speaker] = { phrase, text, announced: 0 };
   }
-  shown.text.textContent = phrase.text.trimStart();
+  shown[speaker].text.textContent = phrase.text.trimStart();
   element.monologue.scrollTop = element.monologue.scrollHeight;
   if (/[.?!]$/.test(phrase.text)) announce();
 }
 
-/** Reads whole sentences to a screen reader: pieces of words would be noise. */
+/** A phrase as a line: when, what, and for a screen reader who says it; what you say is on your side. */
+function line({ speaker, start }, text) {
+  const paragraph = document.createElement("p");
+  const time = document.createElement("time");
+  const who = document.createElement("b");
+  paragraph.className = speaker;
+  time.textContent = clock(start);
+  who.className = "only-heard";
+  who.textContent = speaker === "you" ? "You, as Moshi hears you:" : "Moshi:";
+  paragraph.append(time, who, text);
+  return paragraph;
+}
+
+/** Reads whole sentences of Moshi's to a screen reader: pieces of words would be noise, and you know what you say. */
 function announce() {
-  if (!shown || shown.announced === shown.phrase.text.length) return;
-  const { text } = shown.phrase;
-  element.announcer.textContent = text.slice(shown.announced);
-  shown.announced = text.length;
+  const said = shown.moshi;
+  if (!said || said.announced === said.phrase.text.length) return;
+  const { text } = said.phrase;
+  element.announcer.textContent = text.slice(said.announced);
+  said.announced = text.length;
 }
 
 function onend(problem) {
   announce();
   const { recording } = conversation;
-  conversation = shown = null;
+  conversation = null;
+  shown = {};
   element["talk-label"].textContent = "Talk";
   delete element.talk.dataset.talking;
   element.talk.style.setProperty("--level", 0);

@@ -3,12 +3,13 @@ import { toInt16 } from "./pcm.js";
 
 const PAUSE = 1.2; // seconds without a word that begin a new phrase
 
-/** A conversation as it was heard and said, with what Moshi thought. */
+const NAMES = { moshi: "Moshi", you: "You" };
+
+/** A conversation as it was heard and said, with what Moshi thought, and what it wrote down of you if it does. */
 export class Recording {
   constructor() {
     this.frames = []; // 80 ms each: 16-bit samples of both, taking turns
-    this.phrases = []; // {start, text}; start in seconds
-    this.lastWord = -Infinity;
+    this.phrases = []; // {speaker, start, text, end}; in seconds, end when its last word came
   }
 
   get seconds() {
@@ -24,19 +25,24 @@ export class Recording {
     this.frames.push(both);
   }
 
-  /** Adds a piece of text and returns the phrase that it belongs to. */
-  addText(piece) {
-    const paused = this.seconds - this.lastWord > PAUSE && piece.startsWith(" "); // never within a word
-    if (paused || !this.phrases.length) this.phrases.push({ start: this.seconds, text: "" });
-    this.lastWord = this.seconds;
-    const phrase = this.phrases.at(-1);
+  /** Adds a piece of a speaker's text and returns the phrase that it belongs to: the last one of this speaker. */
+  addText(piece, speaker) {
+    let phrase = this.phrases.findLast((other) => other.speaker === speaker);
+    const paused = this.seconds - phrase?.end > PAUSE && piece.startsWith(" "); // never within a word
+    if (paused || !phrase) {
+      phrase = { speaker, start: this.seconds, text: "" };
+      this.phrases.push(phrase);
+    }
+    phrase.end = this.seconds;
     phrase.text += piece;
     return phrase;
   }
 
-  /** One line a phrase, with its time. */
+  /** One line a phrase, with its time and, if both are known, its speaker. */
   toText() {
-    return this.phrases.map(({ start, text }) => `${clock(start)}  ${text.trim()}\n`).join("");
+    const both = this.phrases.some(({ speaker }) => speaker === "you");
+    const name = ({ speaker }) => (both ? `${NAMES[speaker]}: ` : "");
+    return this.phrases.map((phrase) => `${clock(phrase.start)}  ${name(phrase)}${phrase.text.trim()}\n`).join("");
   }
 
   /** A stereo file: Moshi left, the user right, as in the data that Moshi is trained on. */
