@@ -27,7 +27,8 @@ def revoice(
     """Let Moshi speak with a person's voice in coded dialogues: pitch and timbre become hers, words and times stay.
 
     Of two minutes of a voice a small model learns little, and forgets what it knew; of these dialogues it learns the
-    voice alone. No transcripts are needed.
+    voice alone. No transcripts are needed. Where the codec has a semantic codebook beside the acoustic ones, Moshi's
+    semantic codes stay, too: they say which words, the others how they sound.
 
     Args:
         source: a store of coded dialogues with Moshi's voice: what it says itself, `data replay --keep-voice`.
@@ -45,6 +46,7 @@ def revoice(
 
     from moshi_zoo.data.code_store import CodedDialogue, CodeStore, CodeStoreWriter, Entry
     from moshi_zoo.data.revoicing import Revoicing
+    from moshi_zoo.modules.quantizer import SplitRVQ
 
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; it must be 1 or more")
@@ -67,19 +69,21 @@ def revoice(
             raise ValueError(f"{source} does not hold Moshi's voice: replay with --keep-voice")
         return loaded.net.decode(codes.to(device))[0, 0].cpu()  # [S]
 
+    revoicing = Revoicing([hear(number) for number in numbers[:_DESCRIBED]], hers, rate)
+
     @torch.inference_mode()
     def spoken_anew(number: int) -> "Tensor":
         wav = revoicing(hear(number))
         return loaded.net.encode(wav[None, None].to(device), dialogues.codec.num_codebooks)[0].cpu()  # [K, T]
 
-    revoicing = Revoicing([hear(number) for number in numbers[:_DESCRIBED]], hers, rate)
+    kept = 1 if isinstance(loaded.net.quantizer, SplitRVQ) else 0
     writer = CodeStoreWriter(out, dialogues.codec)
     console = Console(stderr=True)
     shard = []
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         for number in progress.track(numbers, description="revoicing"):
             codes, entry = dialogues.codes(number), dialogues.entries[number]
-            codes[0] = spoken_anew(number)
+            codes[0, kept:] = spoken_anew(number)[kept:]
             entry = Entry(entry.path, entry.bytes, 2, entry.num_frames, entry.split, entry.num_words)
             shard.append(CodedDialogue(entry, codes, dialogues.words(number), dialogues.about(number)))
             if len(shard) == _SHARD or number == numbers[-1]:

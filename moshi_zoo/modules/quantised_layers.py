@@ -16,14 +16,16 @@ Precision = Literal["float16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Kind = Callable[[Tensor], QuantisedWeight]
 _KINDS: dict[Precision, Kind] = {"float16": Float16Weight, "int8": Int8Weight, "int4": Int4Weight}
-_FEW = 2**18  # numbers of a weight, which are multiplied sooner than all is made ready for a quantised product
+_FEW = 2**18  # numbers of a weight; fewer are multiplied sooner than a quantised product is made ready
+_LARGE = 4  # times as many: from here on int8 is faster than float16, whose product is made ready sooner
 
 
 def quantise(module: nn.Module, precision: Precision = "int8", *, smallest: int = _FEW) -> None:
     """Quantise the weights of products in place, for generation on a CPU; embeddings and norms stay as they are.
 
-    With int4 those of output products, whose errors nothing after them corrects, have int8. What is quantised can be
-    neither trained, saved nor moved to another device: load the model again.
+    With int8, weights that are not large have float16: less would not be faster. With int4, those of output products,
+    whose errors nothing after them corrects, have int8. What is quantised can be neither trained, saved nor moved to
+    another device: load the model again.
 
     Args:
         module: a model, such as :class:`Moshi` or :class:`Helium`, or a part of one.
@@ -41,7 +43,7 @@ def quantise(module: nn.Module, precision: Precision = "int8", *, smallest: int 
             raise ValueError(f"quantised weights are for CPUs, and {name} is on {layer.weight.device}: use bfloat16")
         if isinstance(layer, Adapted) and layer.beside is not None:
             raise ValueError(f"{name} has an adapter beside its weight: merge it first (use_adapter(..., merged=True))")
-        kind = _KINDS["int8" if precision == "int4" and name == "output" else precision]
+        kind = _KINDS[_chosen(precision, name, _numbers(layer) < _LARGE * smallest)]
         new = QuantisedLinear(layer, kind) if isinstance(layer, Linear) else QuantisedStepLinear(layer, kind)
         setattr(parent, name, new)
 
@@ -111,8 +113,19 @@ class QuantisedStepLinear(nn.Module):
 def _products(module: nn.Module, smallest: int) -> Iterator[tuple[nn.Module, str, Linear | StepLinear]]:
     for parent in module.modules():
         for name, layer in parent.named_children():
-            if isinstance(layer, Linear | StepLinear) and math.prod(layer.weight.shape[-2:]) >= smallest:
+            if isinstance(layer, Linear | StepLinear) and _numbers(layer) >= smallest:
                 yield parent, name, layer
+
+
+def _chosen(precision: Precision, name: str, is_small: bool) -> Precision:
+    if precision == "int4" and name == "output":
+        precision = "int8"
+    return "float16" if precision == "int8" and is_small else precision
+
+
+def _numbers(layer: Linear | StepLinear) -> int:
+    """That one product reads."""
+    return math.prod(layer.weight.shape[-2:])
 
 
 def _times(x: Tensor, weight: QuantisedWeight) -> Tensor:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from moshi_zoo import registry
 from moshi_zoo.cli import generate as verb
 from moshi_zoo.models import generation
+from moshi_zoo.modules import quantised_layers
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
 
@@ -44,6 +46,15 @@ def test_a_prompt_is_continued_as_the_model_continues_it(moshi_zoo, net, tokeniz
     code, out, err = moshi_zoo("generate", "--model", "model", "--prompt", "the quick", *words)
     assert (code, err) == (0, "")
     assert out == "the quick" + expected(net, tokenizer, "the quick", **options) + "\n"
+
+
+def test_the_weights_may_have_fewer_bits(moshi_zoo, net, tokenizer, monkeypatch):
+    monkeypatch.setattr(quantised_layers, "quantise", partial(quantised_layers.quantise, smallest=1))
+    options = ("--prompt", "the quick", "--max-tokens", 8, "--temperature", 0)
+    code, out, _ = moshi_zoo("generate", "--model", "model", "--weights", "float16", *options)
+    assert code == 0
+    quantised_layers.quantise(net, "float16")
+    assert out == "the quick" + expected(net, tokenizer, "the quick", max_tokens=8) + "\n"
 
 
 def test_standard_input_is_a_prompt_too(moshi_zoo, net, tokenizer, monkeypatch):

@@ -14,6 +14,7 @@ def test_each_row_has_its_table_and_nothing_is_zero():
     assert torch.equal(vectors[1, 1], tables[1, 2])
     assert not vectors[1, 0].any()
     assert torch.equal(embedding(codes[2:], first=2), vectors[2:])
+    assert all(torch.equal(embedding.one(codes[row], row), vectors[row]) for row in range(3))
 
 
 def test_the_sum_of_rows_is_the_sum_of_their_vectors():

@@ -52,8 +52,9 @@ def test_transposed_convolution_streams(kernel, stride):
     torch.testing.assert_close(y, layer(x), atol=1e-5, rtol=0)
 
 
-def test_the_matrix_product_and_the_convolution_kernel_agree(monkeypatch):
-    layer, x = CausalConv1d(3, 5, 8, stride=4), torch.randn(1, 3, 16, requires_grad=True)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_the_matrix_product_and_the_convolution_kernel_agree(monkeypatch, groups):
+    layer, x = CausalConv1d(4, 4, 8, stride=4, groups=groups), torch.randn(1, 4, 16, requires_grad=True)
     results = []
     for limit in (0, 10_000):
         monkeypatch.setattr(conv, "_SHORT", limit)

@@ -50,10 +50,11 @@ def test_layers_give_what_they_gave_within_the_rounding_of_the_weights():
     torch.manual_seed(0)
     plain, steps = Linear(24, 40), StepLinear(24, 40, [0, 1, 1, 2])
     x = torch.randn(4, 3, 24)
-    expected = plain(x), steps(x), steps(x[1:2], 1), steps.each(x[0])
+    expected = plain(x), steps(x), steps(x[1:2], 1), steps.step(x[3], 3), steps.each(x[0])
     quantise(model := torch.nn.ModuleDict({"plain": plain, "steps": steps}), smallest=1)
     plain, steps = model["plain"], model["steps"]
-    for y, known in zip((plain(x), steps(x), steps(x[1:2], 1), steps.each(x[0])), expected, strict=True):
+    found = plain(x), steps(x), steps(x[1:2], 1), steps.step(x[3], 3), steps.each(x[0])
+    for y, known in zip(found, expected, strict=True):
         assert y.shape == known.shape
         assert error(y, known) < 0.01
 
@@ -87,12 +88,13 @@ def test_a_text_goes_on_with_quantised_weights():
     assert len(continuations(generate(helium, [[1, 5]], max_tokens=4), 1)[0]) == 4
 
 
-def test_small_weights_stay_as_they_are():
-    model = torch.nn.ModuleDict(
-        {"small": Linear(512, 511), "large": Linear(512, 512), "steps": StepLinear(8, 8, [0, 1])}
-    )
-    quantise(model)
-    assert [type(layer).__name__ for layer in model.values()] == ["Linear", "QuantisedLinear", "StepLinear"]
+def test_large_weights_have_the_precision_that_is_asked_for_and_small_ones_stay_as_they_are():
+    layers = [Linear(16, 15), Linear(16, 16), Linear(32, 32), StepLinear(8, 8, [0, 1])]
+    quantise(model := torch.nn.ModuleList(layers), smallest=256)
+    assert isinstance(model[0], Linear)
+    assert isinstance(model[1].quantised, Float16Weight)
+    assert isinstance(model[2].quantised, Int8Weight)
+    assert isinstance(model[3], StepLinear)
 
 
 def test_what_cannot_be_quantised_is_refused():

@@ -14,6 +14,7 @@ def test_each_step_has_its_weights(schedule):
     torch.testing.assert_close(layer(x[1:3], first=1), expected[1:3])
     for step in range(4):
         torch.testing.assert_close(layer(x[step : step + 1], first=step), expected[step : step + 1])
+        torch.testing.assert_close(layer.step(x[step], step), expected[step])
 
 
 def test_one_input_for_all_steps():

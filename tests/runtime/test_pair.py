@@ -1,10 +1,14 @@
 """A Moshi finds the codec that it was trained with."""
 
 import shutil
+from functools import partial
 
+import numpy as np
 import pytest
 
 from moshi_zoo import registry
+from moshi_zoo.modules.quantised_layers import QuantisedLinear, quantise
+from moshi_zoo.runtime import conversations
 from moshi_zoo.runtime.conversations import load_conversations
 from moshi_zoo.runtime.pair import check_pair, find_codec, load_pair
 from moshi_zoo.zoo import folder
@@ -23,6 +27,14 @@ def test_the_codec_is_the_one_in_the_lineage(here):
     assert find_codec("moshi").samefile(here / "mimi")
     talk = load_conversations("moshi", max_sessions=2)
     assert (talk.sample_rate, talk.frame_size, talk.frame_rate, talk.free) == (24_000, 1920, 12.5, 2)
+
+
+def test_the_weights_of_the_moshi_may_have_fewer_bits(here, monkeypatch):
+    monkeypatch.setattr(conversations, "quantise", partial(quantise, smallest=1))
+    talk = load_conversations("moshi", weights="int4")
+    assert isinstance(talk.moshi.temporal.output, QuantisedLinear)
+    spoken = talk.step({(row := talk.join()): np.zeros(talk.frame_size, np.float32)})[row]
+    assert spoken.wav is None or np.isfinite(spoken.wav).all()
 
 
 def test_the_codec_is_found_beside_its_moshi_from_anywhere(here, tmp_path_factory, monkeypatch):
