@@ -65,6 +65,8 @@ class DialogueData(LightningDataModule):
         text_mask: Share of the text tokens that are taken away in training (Moshi paper 4.4: 0.3 in pre-training).
         heard_delay_s: Batches get ``heard`` int64 [B, T] too: the user's words as a row of text, so much later than
             they are said, and -1 where they are not known. None: they do not. 0.4 to 0.6 is about a word's length.
+        room_tone: Conversations that end within a window go on in silence: the last half second of both, repeated.
+            Otherwise nothing is there, nothing is learnt, and Moshi talks on when a user has nothing more to say.
         crowded: What becomes of words that come too fast for their tokens.
         word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.
         num_workers: Processes that read ahead; 0 reads in the training process. Batches do not depend on it.
@@ -98,6 +100,7 @@ class DialogueData(LightningDataModule):
         user_dropout: float = 0.0,
         text_mask: float = 0.0,
         heard_delay_s: float | None = None,
+        room_tone: bool = False,
         crowded: Crowded = "shift",
         word_boundary: Literal["space", "none"] = "space",
         num_workers: int = 0,
@@ -127,6 +130,7 @@ class DialogueData(LightningDataModule):
         _require(heard_delay_s is None or heard_delay_s >= 0, "heard_delay_s", heard_delay_s, "0 or more, or null")
         self.heard_delay_s = heard_delay_s
         self.text_of: TextOf = text_of
+        self.room_tone = room_tone
         self.crowded: Crowded = crowded
         self.word_boundary: Literal["space", "none"] = word_boundary
         self.num_workers, self.seed = num_workers, seed
@@ -186,6 +190,7 @@ class DialogueData(LightningDataModule):
             num_user_codebooks=self.num_user_codebooks,
             text_of=self.text_of,
             heard_delay_s=self.heard_delay_s,
+            room_tone=self.room_tone,
         )
         frames = sum(place.num_frames for places in self._training for place in places)
         rank_zero_info(

@@ -21,6 +21,8 @@ from moshi_zoo.data.heard_words import HeardWords
 from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens
 from moshi_zoo.word_tokens import WordTokens
 
+_TAIL = 6  # frames: dialogues end in more room tone than that
+
 TextOf = Literal["moshi", "user", "both", "moshi_and_heard"]
 """Whose words the text row has. ``moshi_and_heard``: Moshi's, and between them the user's as Moshi hears them, a moment
 after they are said, each announced by a mark; see :class:`HeardWords`."""
@@ -78,7 +80,9 @@ class Rows:
         num_user_codebooks: int,
         text_of: TextOf = "moshi",
         heard_delay_s: float | None = None,
+        room_tone: bool = False,
     ):
+        self.room_tone = room_tone
         self.text, self.tokens, self.text_of, self.heard_delay_s = text, tokens, text_of, heard_delay_s
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
         self._heard_words: HeardWords | None = None
@@ -97,6 +101,8 @@ class Rows:
         A recording with one channel is Moshi, but ``asr`` hears the user in it.
         """
         codes = place.store.codes(place.number, start, start + num_frames)  # [C, K, T]
+        if self.room_tone and mode == "duplex":
+            codes = _going_on(codes, num_frames)
         length = codes.shape[-1]
         window = torch.full((1 + sum(self.num_codebooks), num_frames), NOTHING)
         text, own, user = self.split(window)
@@ -106,7 +112,9 @@ class Rows:
             user[:, :length] = codes[-1, : len(user)]
         row = self.text_row(place, text_delay_s=text_delay_s, mode=mode)
         if row is not None:
-            text[:length] = torch.from_numpy(row.tokens[start : start + length])
+            said = torch.from_numpy(row.tokens[start : start + length])
+            text[:length] = self.text.pad
+            text[: len(said)] = said
         first = mark(mode, self.tokens.tokenizer)
         if first is not None:
             text[0] = first
@@ -159,6 +167,13 @@ class Rows:
 
 def _is_meant(word: Word, text_of: TextOf) -> bool:
     return text_of == "both" or (word.speaker == MAIN) == (text_of != "user")
+
+
+def _going_on(codes: Tensor, num_frames: int) -> Tensor:
+    """Codes [C, K, T] up to so many frames: their end, in which nobody speaks any more, again and again."""
+    missing = num_frames - codes.shape[-1]
+    tail = codes[..., -_TAIL:]
+    return torch.cat([codes, tail.repeat(1, 1, -(-missing // tail.shape[-1]))[..., :missing]], -1) if missing else codes
 
 
 class RandomDialogueWindows(Dataset[DialogueWindow]):

@@ -48,6 +48,23 @@ class TestRows:
     def place(self, tmp_path):
         return Place(CodeStore(make_store(tmp_path / "store", {"a.wav": 40})), 0)
 
+    def test_with_room_tone_a_conversation_goes_on_in_silence(self, tokenizer, place):
+        window = rows_of(tokenizer, room_tone=True).window(place, 30, 23)
+        last = place.store.codes(0)[..., -6:].flatten(0, 1)  # frames 34 to 39
+        assert torch.equal(window[1:, 4:10], last)
+        assert torch.equal(window[1:, 10:16], last)
+        assert torch.equal(window[1:, 16:22], last)
+        assert torch.equal(window[1:, 22], last[:, 0])
+        assert (window[0, 10:] == tokenizer.pad).all()
+
+    def test_without_it_nothing_is_there(self, tokenizer, place):
+        assert (rows_of(tokenizer).window(place, 30, 23)[:, 10:] == -1).all()
+
+    @pytest.mark.parametrize("mode", ["asr", "tts"])
+    def test_only_conversations_go_on(self, tokenizer, place, mode):
+        window = rows_of(tokenizer, room_tone=True).window(place, 30, 23, mode=mode)
+        assert (window[:, 10:] == -1).all()
+
     def test_text_is_first_then_moshi_then_the_user(self, tokenizer, place):
         window = rows_of(tokenizer).window(place, 0, 20)
         assert window.dtype == torch.int64
