@@ -186,9 +186,7 @@ class DepthLayer(nn.Module):
         x = x + self.attention_out(y.permute(2, 0, 1, 3).flatten(2))
         return x + self.mlp_out(gated(self.mlp_in(self.mlp_norm(x))))
 
-    def step(
-        self, x: Tensor, index: int, past: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(self, x: Tensor, index: int, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One step of B frames, after those before it.
 
         In a small model the time goes into how many operations there are, not into what they do: here are few.

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from moshi_zoo import registry
-from moshi_zoo.evaluation import bench_runtime
+from moshi_zoo.evaluation import bench_moshi, bench_runtime
 from moshi_zoo.evaluation.bench import OURS, rows
 from moshi_zoo.modules.quantised_layers import PRECISIONS, quantise
 
 
 def test_a_report_has_all_rows(monkeypatch):
     monkeypatch.setattr(bench_runtime, "is_installed", lambda module: False)
+    for module in (bench_runtime, bench_moshi):
+        monkeypatch.setattr(module, "FRAMES", 2)
     told = []
     report = bench_runtime.bench_runtime(size="moshi-nano", device="cpu", rounds=1, sessions=[1, 2], tell=told.append)
     values = {(row.what, row.who): row.value for row in report.rows}
