@@ -4,6 +4,7 @@ Each process holds a slice of every tensor; a layer is whole only while it compu
 like any other: its parameters are ``DTensor``.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import cast
 
@@ -41,16 +42,17 @@ def shard(net: nn.Module, layers: Iterable[nn.Module], mesh: DeviceMesh | None, 
         net: the same in every process.
         layers: parts of it that shall be whole one after the other; what is left is one more part.
         mesh: of the processes.
-        methods: of ``net`` that are called like ``forward``: the weights must be whole for them, too.
+        methods: of ``net`` and its layers that are called like ``forward``: the weights must be whole for them, too.
     """
     if mesh is None:
         return
     mesh = mesh["data_parallel"]
-    for layer in layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(net, mesh=mesh)
-    for method in methods:
-        register_fsdp_forward_method(net, method)
+    parts = [*layers, net]
+    for part in parts:
+        fully_shard(part, mesh=mesh)
+    for part, method in itertools.product(parts, methods):
+        if hasattr(part, method):
+            register_fsdp_forward_method(part, method)
 
 
 def whole(tensor: Tensor) -> Tensor:
