@@ -39,7 +39,7 @@ def replay(
         out: the store to write, a folder that is not there yet.
         split: whose users.
         limit: the first so many dialogues of each store.
-        keep_voice: keep the codes of its voice, too.
+        keep_voice: keep the codes of its voice, too: for `data revoice`.
         batch_size: dialogues at a time.
         device: where to compute, such as cpu or cuda.
         seed: of all draws.
