@@ -65,7 +65,7 @@ class DialogueData(LightningDataModule):
         text_mask: Share of the text tokens that are taken away in training (Moshi paper 4.4: 0.3 in pre-training).
         heard_delay_s: Batches get ``heard`` int64 [B, T] too: the user's words as a row of text, so much later than
             they are said, and -1 where they are not known. None: they do not. 0.4 to 0.6 is about a word's length.
-        room_tone: Conversations that end within a window go on in silence: the last half second of both, repeated.
+        room_tone: Conversations that end within a window go on in silence: what follows the last word, repeated.
             Otherwise nothing is there, nothing is learnt, and Moshi talks on when a user has nothing more to say.
         crowded: What becomes of words that come too fast for their tokens.
         word_boundary: What is between words: a ``space``, or ``none`` in languages that write without.

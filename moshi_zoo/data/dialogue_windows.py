@@ -4,6 +4,7 @@ The codes are cached, the text is not: each epoch lays it out anew, with its own
 apart. What is random about an item is a pure function of seed, epoch and index.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,7 @@ from moshi_zoo.data.heard_words import HeardWords
 from moshi_zoo.data.text_row import NOTHING, TextRow, TextRowBuilder, TimedTokens
 from moshi_zoo.word_tokens import WordTokens
 
-_TAIL = 6  # frames: dialogues end in more room tone than that
+_LEAST_TONE = 4  # frames: less room tone than this at the end of a dialogue, and its very last frames are repeated
 
 TextOf = Literal["moshi", "user", "both", "moshi_and_heard"]
 """Whose words the text row has. ``moshi_and_heard``: Moshi's, and between them the user's as Moshi hears them, a moment
@@ -39,6 +40,17 @@ class Place:
     def num_frames(self) -> int:
         """Of the dialogue."""
         return self.store.entries[self.number].num_frames
+
+    def room_tone(self, num_frames: int) -> Tensor:
+        """More of what is heard when nobody speaks any more, codes [C, K, num_frames].
+
+        The end of the dialogue is repeated, from its last word on.
+        """
+        frame_rate, T = self.store.codec.frame_rate, self.num_frames
+        words = self.store.words(self.number) or []
+        spoken = max((math.ceil(word.end_s * frame_rate) + 1 for word in words), default=0)
+        tone = self.store.codes(self.number, max(min(spoken, T - _LEAST_TONE), 0))
+        return tone.repeat(1, 1, math.ceil(num_frames / tone.shape[-1]))[..., :num_frames]
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Rows:
         text_of: Whose words become text.
         heard_delay_s: How much later than they are said the user's words are in :meth:`heard`, and in the text if it
             has them; None: nowhere.
+        room_tone: Whether a conversation that ends within a window goes on in silence.
     """
 
     def __init__(
@@ -82,8 +95,8 @@ class Rows:
         heard_delay_s: float | None = None,
         room_tone: bool = False,
     ):
-        self.room_tone = room_tone
         self.text, self.tokens, self.text_of, self.heard_delay_s = text, tokens, text_of, heard_delay_s
+        self.room_tone = room_tone
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
         self._heard_words: HeardWords | None = None
         if text_of == "moshi_and_heard":
@@ -101,8 +114,9 @@ class Rows:
         A recording with one channel is Moshi, but ``asr`` hears the user in it.
         """
         codes = place.store.codes(place.number, start, start + num_frames)  # [C, K, T]
-        if self.room_tone and mode == "duplex":
-            codes = _going_on(codes, num_frames)
+        missing = num_frames - codes.shape[-1]
+        if self.room_tone and mode == "duplex" and missing:
+            codes = torch.cat([codes, place.room_tone(missing)], dim=-1)
         length = codes.shape[-1]
         window = torch.full((1 + sum(self.num_codebooks), num_frames), NOTHING)
         text, own, user = self.split(window)
@@ -167,13 +181,6 @@ class Rows:
 
 def _is_meant(word: Word, text_of: TextOf) -> bool:
     return text_of == "both" or (word.speaker == MAIN) == (text_of != "user")
-
-
-def _going_on(codes: Tensor, num_frames: int) -> Tensor:
-    """Codes [C, K, T] up to so many frames: their end, in which nobody speaks any more, again and again."""
-    missing = num_frames - codes.shape[-1]
-    tail = codes[..., -_TAIL:]
-    return torch.cat([codes, tail.repeat(1, 1, -(-missing // tail.shape[-1]))[..., :missing]], -1) if missing else codes
 
 
 class RandomDialogueWindows(Dataset[DialogueWindow]):

@@ -7,15 +7,13 @@ the tokens in which Helium has learnt to answer.
 """
 
 from collections.abc import Iterable
-from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moshi_zoo.data.text_row import TimedTokens
+from moshi_zoo.data.text_row import TimedTokens, frame_of
 
 _PATIENCE_S = 0.8  # later than that the answer has begun, and nobody needs the word any more
-_SAME_FRAME = 1e-6
 
 
 class HeardWords:
@@ -45,7 +43,7 @@ class HeardWords:
         patience = round(_PATIENCE_S * self.frame_rate)
         for word in sorted(words, key=lambda word: (word.start_s, word.end_s)):
             length = 1 + len(word.tokens)
-            due = max(floor((word.start_s + self.delay_s) * self.frame_rate + _SAME_FRAME) - 1, 0)
+            due = max(frame_of(word.start_s + self.delay_s, self.frame_rate) - 1, 0)
             first = max(due, free)
             places = range(first, min(due + patience, len(row) - length) + 1)
             place = next((f for f in places if (row[f : f + length] == self.pad).all()), None)

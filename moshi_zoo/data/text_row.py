@@ -84,6 +84,11 @@ class TextRow:
     stats: TextRowStats
 
 
+def frame_of(seconds: float, frame_rate: float) -> int:
+    """The frame in which a time lies."""
+    return floor(seconds * frame_rate + _SAME_FRAME)
+
+
 class TextRowBuilder:
     """Places the tokens of words.
 
@@ -146,4 +151,4 @@ class TextRowBuilder:
         return TextRow(row, stats)
 
     def _frame(self, seconds: float) -> int:
-        return floor(seconds * self.frame_rate + _SAME_FRAME)
+        return frame_of(seconds, self.frame_rate)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from moshi_zoo.data.alignments import MAIN, Word
 from moshi_zoo.data.dialogue_windows import Place
-from moshi_zoo.evaluation.duplex_conversations import name_of, room_tone
+from moshi_zoo.evaluation.duplex_conversations import name_of
 from moshi_zoo.evaluation.measured import Measured, figures_of
 from moshi_zoo.evaluation.measurement import Figure
 from moshi_zoo.evaluation.recognition import LISTENING, recognition
@@ -135,7 +135,7 @@ def _user_words(place: Place) -> list[Word]:
 def _heard(place: Place, num_codebooks: int, tail_s: float) -> Tensor:
     """The user's codes [K, T], with room tone until the last word can be written."""
     user = place.store.codes(place.number)[-1, :num_codebooks]
-    return torch.cat([user, room_tone(place, round(tail_s * place.store.codec.frame_rate))[:num_codebooks]], dim=1)
+    return torch.cat([user, place.room_tone(round(tail_s * place.store.codec.frame_rate))[-1, :num_codebooks]], dim=1)
 
 
 def _row(place: Place, transcript: Transcript) -> AsrRow:

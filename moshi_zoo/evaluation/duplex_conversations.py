@@ -1,7 +1,6 @@
 """Conversations of a Moshi with the users of held-out dialogues, streamed frame by frame."""
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,8 +20,6 @@ from moshi_zoo.runtime.talk import Reply, talk
 from moshi_zoo.runtime.words import SpokenWord as WrittenWord
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.word_tokens import WordTokens
-
-_LEAST_TONE = 4  # frames: less room tone than this at the end of a dialogue, and its very last frames are repeated
 
 
 @dataclass(frozen=True)
@@ -115,20 +112,8 @@ def name_of(place: Place) -> str:
 
 def _user(place: Place, num_codebooks: int, extra_s: float) -> Tensor:
     """The user's codes [K, T], with room tone behind them."""
-    user = torch.cat([place.store.codes(place.number)[1], room_tone(place, _extra_frames(place, extra_s))], dim=1)
+    user = torch.cat([place.store.codes(place.number)[1], place.room_tone(_extra_frames(place, extra_s))[1]], dim=1)
     return user[:num_codebooks]
-
-
-def room_tone(place: Place, num_frames: int) -> Tensor:
-    """More of what is heard of the user's channel when nobody speaks any more, codes [K, num_frames].
-
-    The end of the dialogue is repeated, from its last word on.
-    """
-    frame_rate, T = place.store.codec.frame_rate, place.num_frames
-    words = place.store.words(place.number) or []
-    spoken = max((math.ceil(word.end_s * frame_rate) + 1 for word in words), default=0)
-    tone = place.store.codes(place.number, max(min(spoken, T - _LEAST_TONE), 0))[-1]
-    return tone.repeat(1, math.ceil(num_frames / tone.shape[1]))[:, :num_frames]
 
 
 def _extra_frames(place: Place, extra_s: float) -> int:

@@ -50,12 +50,18 @@ class TestRows:
 
     def test_with_room_tone_a_conversation_goes_on_in_silence(self, tokenizer, place):
         window = rows_of(tokenizer, room_tone=True).window(place, 30, 23)
-        last = place.store.codes(0)[..., -6:].flatten(0, 1)  # frames 34 to 39
-        assert torch.equal(window[1:, 4:10], last)
-        assert torch.equal(window[1:, 10:16], last)
-        assert torch.equal(window[1:, 16:22], last)
-        assert torch.equal(window[1:, 22], last[:, 0])
+        codes = place.store.codes(0).flatten(0, 1)
+        assert torch.equal(window[1:, :10], codes[:, 30:])
+        assert torch.equal(window[1:, 10:], codes[:, 16:29])  # the last word ends in frame 15
         assert (window[0, 10:] == tokenizer.pad).all()
+
+    def test_room_tone_is_what_follows_the_last_word_again_and_again(self, place):
+        quiet = place.store.codes(0, 16)
+        assert torch.equal(place.room_tone(50), torch.cat([quiet, quiet, quiet[..., :2]], dim=-1))
+
+    def test_where_the_last_word_is_the_end_its_last_frames_must_do(self, tmp_path):
+        place = Place(CodeStore(make_store(tmp_path / "short", {"b.wav": 15})), 0)
+        assert torch.equal(place.room_tone(4), place.store.codes(0, 11))
 
     def test_without_it_nothing_is_there(self, tokenizer, place):
         assert (rows_of(tokenizer).window(place, 30, 23)[:, 10:] == -1).all()
