@@ -21,6 +21,8 @@ Wav = NDArray[np.floating]
 Range = tuple[float, float]
 
 _BLOCK = 960
+_LOWEST_OCTAVE = 6.0  # 64 Hz: between octaves, a microphone's response is interpolated
+_SLOPE_DB = 96.0  # an octave, beyond its end
 _NOISE_S = (2.0, 10.0)  # of a noise that is made here
 _REVERBERATION_DB = (-15.0, 0.0)  # energy of all reverberation beside that of the direct sound
 _UNHEARD, _USUAL_LEVEL = 1e-3, 0.06  # RMS: where the user is silent, noise is as loud as beside usual speech
@@ -41,6 +43,10 @@ class UserAugmentation:
         echo_scale: Factor of Moshi's voice in the user's microphone.
         echo_delay_s: It comes so much later.
         reverberation_s: Time after which reverberation is 60 dB down; not in the paper.
+        microphone_share: Of the dialogues heard through a microphone with a colour of its own; not in the paper, whose
+            users are many enough.
+        microphone_db: How far its response is from flat, at most.
+        microphone_hz: Where it ends, between a telephone's and none.
     """
 
     gain_share: float = 0.5
@@ -53,6 +59,9 @@ class UserAugmentation:
     echo_scale: Range = (0.0, 0.2)
     echo_delay_s: Range = (0.1, 0.5)
     reverberation_s: Range = (0.15, 0.6)
+    microphone_share: float = 0.0
+    microphone_db: float = 8.0
+    microphone_hz: Range = (3400.0, 12000.0)
 
 
 PAPER = UserAugmentation()
@@ -64,6 +73,7 @@ MILD = UserAugmentation(
     echo_scale=(0.0, 0.1),
     echo_delay_s=(0.1, 0.3),
     reverberation_s=(0.1, 0.3),
+    microphone_share=0.5,
 )
 """For small models and codecs, which hear less well."""
 
@@ -109,6 +119,9 @@ def augmented_user(
         rng: Source of the draws.
     """
     heard = user
+    if settings.microphone_share and rng.random() < settings.microphone_share:
+        end_hz = rng.uniform(*settings.microphone_hz)
+        heard = _through_microphone(heard, settings.microphone_db, end_hz, sample_rate, rng)
     if rng.random() < settings.gain_share:
         heard = heard * _gain(rng.uniform(*settings.gain_db))
     if rng.random() < settings.noise_share:
@@ -120,6 +133,16 @@ def augmented_user(
         heard = _reverberated(heard, rng.uniform(*settings.reverberation_s), sample_rate, rng)
         heard = heard + rng.uniform(*settings.echo_scale) * echo
     return heard.astype(np.float32)
+
+
+def _through_microphone(wav: Wav, most_db: float, end_hz: float, sample_rate: int, rng: random.Random) -> Wav:
+    """With a response that goes up and down by octaves, and nothing beyond its end."""
+    size = 1 << (len(wav) - 1).bit_length()
+    octave = np.log2(np.fft.rfftfreq(size, 1 / sample_rate).clip(min=1.0))
+    points = np.arange(_LOWEST_OCTAVE, np.log2(sample_rate), 1.0)
+    decibels = np.interp(octave, points, [rng.uniform(-most_db, most_db) for _ in points])
+    decibels -= (octave - np.log2(end_hz)).clip(min=0) * _SLOPE_DB
+    return np.fft.irfft(np.fft.rfft(wav, size) * 10 ** (decibels / 20), size)[: len(wav)].astype(np.float32)
 
 
 def room_tone(num_samples: int, level_db: float, rng: random.Random) -> Wav:

@@ -13,6 +13,7 @@ from pathlib import Path
 from moshi_zoo.data import audio
 from moshi_zoo.data.align import spoken_form
 from moshi_zoo.data.dialogue import Dialogue, Turn
+from moshi_zoo.data.dialogue_audio_voices import Talker, of_many
 from moshi_zoo.data.dialogue_tasks import Split
 from moshi_zoo.data.espeak import Interval, Utterance
 from moshi_zoo.data.manifest import Recording, find
@@ -79,7 +80,7 @@ class RecordedReadings:
                 "add them with `data align`"
             )
 
-    def dialogue(self, split: Split, rng: random.Random) -> tuple[Dialogue, ReadingTalker]:
+    def dialogue(self, split: Split, rng: random.Random) -> tuple[Dialogue, Talker]:
         """One to three phrases of one speaker of a split, each answered with its last word.
 
         Raises:
@@ -95,7 +96,8 @@ class RecordedReadings:
             last = spoken_form(phrase.words[-1].text)
             reply = Turn("moshi", rng.choice(_REPLIES).format(last), expected=last)
             turns += [Turn("user", phrase.text), reply]
-        return Dialogue(FAMILY, tuple(turns)), ReadingTalker(name, {phrase.text: phrase for phrase in chosen})
+        reader = ReadingTalker(name, {phrase.text: phrase for phrase in chosen})
+        return Dialogue(FAMILY, tuple(turns)), of_many(reader, split, rng)
 
 
 def _phrases(recording: Recording) -> list[Phrase]:

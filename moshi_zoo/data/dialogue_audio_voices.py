@@ -15,6 +15,7 @@ from moshi_zoo.data.align import spoken_form
 from moshi_zoo.data.dialogue_tasks import Split
 from moshi_zoo.data.espeak import Engine, Interval, Utterance, Voice
 from moshi_zoo.data.manifest import Recording, find
+from moshi_zoo.data.manner import Manner
 from moshi_zoo.data.synthetic import TRAIN_SPEAKERS, VALID_SPEAKERS
 
 MOSHI = Voice("en-us", "f2", rate=165, pitch=50, pitch_range=50)
@@ -27,7 +28,7 @@ USERS: dict[Split, tuple[str, ...]] = {
 }
 """The users' voices; those of a split are heard in no other."""
 
-_SPEEDS = (0.82, 1.22)  # of recorded users in training: they are few, and there are to be more voices than that
+_AS_THEY_ARE_SHARE = 0.4  # of synthetic users in training; the others have a manner drawn for them
 _WORD_GAP_S = (0.06, 0.2)  # between recorded words: shorter than any gap between turns
 
 
@@ -57,6 +58,25 @@ class SyntheticTalker:
         return self.engine.synthesize(text, self.voice)
 
 
+class Mannered:
+    """Someone who speaks in a manner that is not their own.
+
+    Args:
+        talker: Speaks.
+        manner: Is changed to this.
+    """
+
+    def __init__(self, talker: Talker, manner: Manner):
+        self.talker, self.manner, self.name = talker, manner, talker.name
+
+    def say(self, text: str) -> Utterance:
+        """See :class:`Talker`."""
+        said, tempo = self.talker.say(text), self.manner.tempo
+        words = [Interval(word.text, word.start_s / tempo, word.end_s / tempo) for word in said.words]
+        wav = torch.from_numpy(self.manner(said.wav.numpy(), said.sample_rate))
+        return Utterance(wav, said.sample_rate, words, phonemes=[])
+
+
 class RecordedTalker:
     """Somebody's recorded words, one after the other; each time another take of a word.
 
@@ -65,19 +85,10 @@ class RecordedTalker:
         takes: Word -> recordings of it.
         rng: Chooses the takes and the pauses between words.
         sample_rate: Of the speech.
-        speed: How much faster than recorded, and by that higher, as of somebody with a shorter throat.
     """
 
-    def __init__(
-        self,
-        name: str,
-        takes: dict[str, list[Recording]],
-        rng: random.Random,
-        sample_rate: int,
-        *,
-        speed: float = 1.0,
-    ):
-        self.name, self.takes, self.rng, self.sample_rate, self.speed = name, takes, rng, sample_rate, speed
+    def __init__(self, name: str, takes: dict[str, list[Recording]], rng: random.Random, sample_rate: int):
+        self.name, self.takes, self.rng, self.sample_rate = name, takes, rng, sample_rate
 
     def say(self, text: str) -> Utterance:
         """See :class:`Talker`.
@@ -106,7 +117,7 @@ class RecordedTalker:
         if recording.words:
             first, last = recording.words[0], recording.words[-1]
             clip = clip[round(first[1] * rate) : round(last[2] * rate)]
-        clip = soxr.resample(clip, rate * self.speed, self.sample_rate, quality="HQ")
+        clip = soxr.resample(clip, rate, self.sample_rate, quality="HQ")
         return (clip / max(float(np.sqrt(np.mean(clip**2))), 1e-5) * 0.1).astype(np.float32)
 
 
@@ -138,7 +149,7 @@ class RecordedWords:
             )
         self.source = source
 
-    def talker(self, split: Split, rng: random.Random, sample_rate: int) -> RecordedTalker:
+    def talker(self, split: Split, rng: random.Random, sample_rate: int) -> Talker:
         """One of the speakers of a split.
 
         Raises:
@@ -149,12 +160,17 @@ class RecordedWords:
             known = ", ".join(sorted(self._by_split))
             raise ValueError(f"{self.source} has no speaker for the split {split!r}, only for {known}")
         name = rng.choice(sorted(speakers))
-        speed = rng.uniform(*_SPEEDS) if split == "train" else 1.0
-        return RecordedTalker(name, speakers[name], rng, sample_rate, speed=speed)
+        return of_many(RecordedTalker(name, speakers[name], rng, sample_rate), split, rng)
 
 
-def synthetic_user(engine: Engine, split: Split, rng: random.Random) -> SyntheticTalker:
+def of_many(talker: Talker, split: Split, rng: random.Random) -> Talker:
+    """In training, somebody else's manner: talkers are few, and there are to be more voices than that."""
+    return Mannered(talker, Manner.draw(rng)) if split == "train" else talker
+
+
+def synthetic_user(engine: Engine, split: Split, rng: random.Random) -> Talker:
     """A user of a split: a voice, and how it talks today."""
     language, _, variant = rng.choice(USERS[split]).partition("+")
     rate, pitch, pitch_range = rng.randint(140, 190), rng.randint(35, 65), rng.randint(40, 70)
-    return SyntheticTalker(engine, Voice(language, variant, rate, pitch, pitch_range))
+    talker = SyntheticTalker(engine, Voice(language, variant, rate, pitch, pitch_range))
+    return talker if rng.random() < _AS_THEY_ARE_SHARE else of_many(talker, split, rng)

@@ -25,7 +25,7 @@ AUGMENTATIONS: dict[str, UserAugmentation | None] = {"none": None, "mild": MILD,
 BLOCK = 32
 """Dialogues of one engine: espeak's sound depends on what it said before, so a new one begins with each block."""
 
-_VERSION = 3  # of the dialogues: change it with anything that changes a sample
+_VERSION = 4  # of the dialogues: change it with anything that changes a sample
 
 
 @dataclass(frozen=True)

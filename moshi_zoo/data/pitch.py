@@ -45,7 +45,7 @@ def raised(wav: Tensor, factor: float, sample_rate: int) -> Tensor:
     """
     if abs(factor - 1) < _UNHEARD:
         return wav
-    longer = _stretched(wav.numpy(), factor, sample_rate)
+    longer = stretched(wav.numpy(), factor, sample_rate)
     higher = soxr.resample(longer, sample_rate * factor, sample_rate)[: len(wav)]
     return torch.from_numpy(np.pad(higher, (0, len(wav) - len(higher))).astype(np.float32))
 
@@ -66,7 +66,7 @@ def _periods(wav: Tensor, sample_rate: int) -> Tensor:
     return first + lag[(value > _VOICED) & (energy > energy.max() * 10 ** (_QUIETEST_DB / 10))]
 
 
-def _stretched(wav: NDArray[np.float32], factor: float, sample_rate: int) -> NDArray[np.float32]:
+def stretched(wav: NDArray[np.float32], factor: float, sample_rate: int) -> NDArray[np.float32]:
     """Longer speech of the same pitch: pieces that overlap by half, each where it goes on best from the one before
     (WSOLA, Verhelst and Roelands 1993).
     """

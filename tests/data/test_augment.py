@@ -76,6 +76,19 @@ def test_reverberation_comes_behind_the_direct_sound_and_dies_away():
     assert level_db(heard[101:500]) - level_db(heard[101 + 1600 : 500 + 1600]) == pytest.approx(30, abs=3)  # 0.2 s
 
 
+def test_a_microphone_ends_where_it_ends_and_colours_what_is_below():
+    heard = augmented(speech(8.0), microphone_share=1.0, microphone_hz=(2000.0, 2000.0), microphone_db=6.0)
+    response = np.abs(np.fft.rfft(heard)) / np.abs(np.fft.rfft(speech(8.0)))
+    octaves = [20 * np.log10(np.median(response[int(8 * hz * 0.95) : int(8 * hz * 1.05)])) for hz in (128, 512, 1024)]
+    assert all(-6.1 < octave < 6.1 for octave in octaves)
+    assert max(octaves) - min(octaves) > 0.5
+    assert np.median(response[8 * 2900 :]) < 10 ** (-35 / 20)
+
+
+def test_the_paper_has_no_microphones_of_its_own():
+    assert PAPER.microphone_share == 0
+
+
 def test_it_depends_on_the_draw_alone():
     everything = {"gain_share": 1.0, "noise_share": 1.0, "room_share": 1.0}
     assert np.array_equal(augmented(speech(), seed=1, **everything), augmented(speech(), seed=1, **everything))

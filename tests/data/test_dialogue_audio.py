@@ -13,9 +13,17 @@ from moshi_zoo.data.dialogue import Dialogue, Turn
 from moshi_zoo.data.dialogue_audio import SAMPLE_RATE, speak
 from moshi_zoo.data.dialogue_audio_digits import digit_dialogue
 from moshi_zoo.data.dialogue_audio_timing import schedule
-from moshi_zoo.data.dialogue_audio_voices import MOSHI, USERS, RecordedWords, SyntheticTalker, synthetic_user
+from moshi_zoo.data.dialogue_audio_voices import (
+    MOSHI,
+    USERS,
+    Mannered,
+    RecordedWords,
+    SyntheticTalker,
+    synthetic_user,
+)
 from moshi_zoo.data.dialogue_tasks import DIGITS
 from moshi_zoo.data.espeak import Engine
+from moshi_zoo.data.manner import Manner
 from tests.data.sounds import tone
 
 TALK = (
@@ -93,8 +101,7 @@ class TestVoices:
         return tmp_path / "manifest.jsonl"
 
     def test_recorded_words_are_put_together_with_their_times(self, recorded):
-        talker = RecordedWords(recorded, ["one", "two"]).talker("train", random.Random(0), 16_000)
-        talker.speed = 1.0
+        talker = RecordedWords(recorded, ["one", "two"]).talker("train", random.Random(0), 16_000).talker
         said = talker.say("two one, two")
         assert [word.text for word in said.words] == ["two", "one,", "two"]
         assert [word.end_s - word.start_s for word in said.words] == pytest.approx([0.3] * 3, abs=1e-3)
@@ -115,8 +122,22 @@ class TestVoices:
         }
         assert set(lengths["valid"]) == {4800}
         assert len(set(lengths["train"])) > 10
-        assert 4800 / 1.22 - 1 <= min(lengths["train"]) < 4500
-        assert 5000 < max(lengths["train"]) <= 4800 / 0.82 + 1
+        assert min(lengths["train"]) < 4200
+        assert max(lengths["train"]) > 5400
+
+    def test_words_stay_where_they_are_said_in_another_manner(self, recorded):
+        anna = RecordedWords(recorded, ["one", "two"]).talker("train", random.Random(0), 16_000).talker
+        talker = Mannered(anna, Manner(tempo=1.25))
+        said = talker.say("two one")
+        assert talker.name == "anna"
+        assert [word.end_s - word.start_s for word in said.words] == pytest.approx([0.24] * 2, abs=1e-3)
+        gap = said.wav[round((said.words[0].end_s + 0.02) * 16_000) : round((said.words[1].start_s - 0.02) * 16_000)]
+        assert gap.abs().max() < 0.1 * said.wav.abs().max()
+
+    def test_synthetic_users_have_manners_of_their_own_in_training_alone(self):
+        engine = Engine()
+        kinds = {split: {type(synthetic_user(engine, split, random.Random(i))) for i in range(20)} for split in USERS}
+        assert kinds == {"train": {SyntheticTalker, Mannered}, "valid": {SyntheticTalker}, "test": {SyntheticTalker}}
 
     def test_what_recordings_lack_is_said(self, recorded):
         words = RecordedWords(recorded, ["one", "two"])
