@@ -18,6 +18,7 @@ from moshi_zoo.runtime.pair import find_codec
 from moshi_zoo.training.init_from import load_part
 from moshi_zoo.zoo import catalogue, folder, licences
 from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.sampling import Sampling
 from tests.zoo.test_catalogue import ROOT
 
 HOME = ROOT / "checkpoints"
@@ -111,7 +112,16 @@ def test_the_shipped_models_are_of_use_at_once(capsys):
     assert find_codec("moshi-nano") == HOME / "mimi-nano"
     listed = {Path(row["name"]).name: row["here"] for row in json.loads(run("list", "nano", "--json", "--verify"))}
     assert listed == dict.fromkeys(SHIPPED, "verified")
-    assert "verified" in run("info", "moshi-nano", "--verify")
+    about = run("info", "moshi-nano", "--verify")
+    assert "verified" in about
+    assert "sampling     text temperature 0.3, audio temperature 0.5\n" in about
+
+
+@needs_them
+def test_the_shipped_moshi_is_drawn_from_as_it_was_measured():
+    assert read_config(HOME / "moshi-nano").sampling == Sampling(0.3, 0.5)
+    commands = re.findall("evaluate duplex .*", (HOME / "moshi-nano/README.md").read_text())
+    assert all("--text-temperature 0.3" in command and "--audio-temperature 0.5" in command for command in commands)
 
 
 @needs_them

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from moshi_zoo.cli.bench_serve import serve
 
@@ -104,6 +104,7 @@ def runtime(
     threads: int | None = None,
     size: str = "",
     sessions: list[int] | None = None,
+    compile: Literal["always", "never"] = "never",
     rounds: int = 10,
     out: Path | None = None,
 ) -> None:
@@ -114,6 +115,7 @@ def runtime(
         threads: of the CPU; all cores by default.
         size: the preset to build, with the codec of its size; moshi-base by default, moshi-7b on a GPU.
         sessions: how many conversations to have at once; by default 1 and 8, on a GPU 1, 16, 32 and 64.
+        compile: measure compiled steps, too, on a CPU.
         rounds: measured rounds of 25 frames; medians are shown.
         out: a JSON file to write the figures to.
     """
@@ -127,7 +129,8 @@ def runtime(
     _check_size(size, Moshi)
     if min(sessions) < 1:
         raise ValueError(f"sessions ({sessions}) must be 1 or more each")
-    _show("runtime", bench_runtime(size=size, device=device, rounds=rounds, sessions=sessions, tell=_tell), out)
+    found = bench_runtime(size=size, device=device, rounds=rounds, sessions=sessions, compile=compile, tell=_tell)
+    _show("runtime", found, out)
 
 
 BENCHES: dict[str, Callable[..., None]] = {

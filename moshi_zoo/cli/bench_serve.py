@@ -1,6 +1,7 @@
 """``bench serve``: a server under load."""
 
 from pathlib import Path
+from typing import Literal
 
 
 def serve(
@@ -12,6 +13,8 @@ def serve(
     bad_share: float = 0.25,
     speech: Path | None = None,
     device: str = "cpu",
+    compile: Literal["auto", "always", "never"] = "auto",
+    threads: int | None = None,
     out: Path | None = None,
 ) -> None:
     """Start a server, and talk to it in real time from many clients; some disconnect, send garbage, or stall.
@@ -26,6 +29,8 @@ def serve(
         bad_share: of the clients, who misbehave, from 0 to 1.
         speech: folder or manifest of recordings to speak; synthetic speech, if not given.
         device: where the server computes.
+        compile: as of `serve`.
+        threads: likewise.
         out: a JSON file to write the figures to.
     """
     if sessions < 1 or minutes <= 0 or not 0 <= bad_share < 1:
@@ -47,6 +52,8 @@ def serve(
         bad=int(sessions * bad_share),
         speech=speech,
         device=device,
+        compile=compile,
+        threads=threads,
         tell=lambda what: console.print(what, style="dim"),
     )
     table = Table("ms", *(f"{100 * share:g} %" if share < 1 else "most" for share in QUANTILES))

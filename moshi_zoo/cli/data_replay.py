@@ -88,7 +88,7 @@ def _answered(
     from moshi_zoo.runtime.settings import TalkSettings
 
     by_name = {_name(place): place for place in places}
-    settings = TalkSettings(seed=seed)
+    settings = TalkSettings(seed=seed).of(loaded.sampling)
     talks = converse(loaded.net, loaded.tokenizer, places, settings, extra_s=0.0, batch_size=batch_size)
     for talk in talks:
         place = by_name[talk.name]

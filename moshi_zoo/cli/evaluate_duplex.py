@@ -26,9 +26,9 @@ def evaluate_duplex(
     measure: Literal["all", "text"] = "all",
     split: Literal["train", "valid", "test", "all"] = "valid",
     limit: int | None = None,
-    text_temperature: float = 0.7,
+    text_temperature: float | None = None,
     text_top_k: int = 25,
-    audio_temperature: float = 0.8,
+    audio_temperature: float | None = None,
     audio_top_k: int = 250,
     padding_bonus: float = 0.0,
     monologue: bool = True,
@@ -50,9 +50,10 @@ def evaluate_duplex(
         measure: everything, or only what the text shows, which is several times faster.
         split: which of their dialogues.
         limit: the first so many of each store; all, if not given.
-        text_temperature: of text; the likeliest text (0) hardly ever begins to speak.
+        text_temperature: of text; the likeliest (0) hardly ever begins to speak. As its folder says of the model, if
+            not given.
         text_top_k: text is drawn among so many tokens.
-        audio_temperature: of codes.
+        audio_temperature: of codes, likewise.
         audio_top_k: codes are drawn among so many.
         padding_bonus: added to PAD's logit: above 0, Moshi says less.
         monologue: false for a model that has learnt without text: it then writes none.
@@ -70,8 +71,8 @@ def evaluate_duplex(
     if batch_size < 1 or extra_seconds < 0:
         raise ValueError(f"batch_size ({batch_size}) must be 1 or more, extra_seconds ({extra_seconds}) not negative")
     talk = TalkSettings(text_temperature, text_top_k, audio_temperature, audio_top_k, padding_bonus, seed)
-    settings = DuplexSettings(talk, extra_seconds, batch_size, monologue)
     loaded = load_moshi(model, device)
+    settings = DuplexSettings(talk.of(loaded.sampling), extra_seconds, batch_size, monologue)
     places = choose_dialogues(data, split, limit=limit, model=loaded)
     about = about_model(model, loaded.net, loaded.config, loaded.folder)
     out = out or OUT / about["name"] / "duplex"

@@ -20,8 +20,8 @@ def evaluate_tts(
     limit: int | None = 100,
     text_delay: float | None = None,
     padding_bonuses: str = "0,1,2",
-    text_temperature: float = 0.7,
-    audio_temperature: float = 0.8,
+    text_temperature: float | None = None,
+    audio_temperature: float | None = None,
     batch_size: int = 32,
     out: Path | None = None,
     device: str = "cpu",
@@ -39,8 +39,8 @@ def evaluate_tts(
         limit: the first so many texts.
         text_delay: how long before its sound it writes a word, in seconds; as in its training, if not given.
         padding_bonuses: added to PAD's logit to make it slower; how slow it reads is compared with them.
-        text_temperature: of text, which says when the next word comes.
-        audio_temperature: of codes.
+        text_temperature: of text, which says when the next word comes; as its folder says of the model, if not given.
+        audio_temperature: of codes, likewise.
         batch_size: texts at once.
         out: the folder to write; runs/evaluations/MODEL/tts, if not given.
         device: where to compute, such as cpu or cuda.
@@ -61,7 +61,7 @@ def evaluate_tts(
     talk = TalkSettings(text_temperature, audio_temperature=audio_temperature, seed=seed)
     loaded = load_moshi(model, device)
     learnt = loaded.config.text_layout.delay_s("tts")
-    settings = TtsSettings(learnt if text_delay is None else text_delay, talk, bonuses)
+    settings = TtsSettings(learnt if text_delay is None else text_delay, talk.of(loaded.sampling), bonuses)
     places = choose_dialogues(data, split, limit=None, model=loaded)
     mimi = codec_of_stores(model, codec, places, device)
     texts = tts_suite.texts_of(places, limit)

@@ -58,7 +58,7 @@ def evaluate_voice(
     codec: str | None = None,
     split: Literal["train", "valid", "test", "all"] = "valid",
     limit: int | None = 60,
-    audio_temperature: float = 0.8,
+    audio_temperature: float | None = None,
     listen: bool = False,
     out: Path | None = None,
     device: str = "cpu",
@@ -80,7 +80,7 @@ def evaluate_voice(
         codec: that of the dialogues; it is looked for among what the model was made from, if not given.
         split: which of the dialogues.
         limit: the first so many of each store.
-        audio_temperature: of codes.
+        audio_temperature: of codes; as its folder says of the model, if not given.
         listen: judge the words by their sound, too, with a listener that is made at first use (some minutes).
         out: the folder to write; runs/evaluations/ADAPTER/voice, if not given.
         device: where to compute, such as cpu or cuda.
@@ -98,8 +98,8 @@ def evaluate_voice(
     from moshi_zoo.zoo.adapters import load_adapter
     from moshi_zoo.zoo.config import read_config
 
-    talk = TalkSettings(audio_temperature=audio_temperature, seed=seed)
     loaded = load_moshi(model, device)
+    talk = TalkSettings(audio_temperature=audio_temperature, seed=seed).of(loaded.sampling)
     about = about_model(model, loaded.net, loaded.config, loaded.folder)
     folder = uri.resolve(adapter)
     load_adapter(loaded.net, folder, base=loaded.folder)

@@ -61,6 +61,8 @@ def _print_folder(path: Path, verify: bool, entry: "CatalogueEntry | None") -> N
             "is a": f"{config.component}, {folder.num_parameters(config.spec):,} parameters{sizes}",
             "made by": f"{config.stage or 'unknown'} (moshi_zoo {config.version})",
             "started from": ", ".join(f"{parent.name} ({parent.sha256[:12]})" for parent in config.parents),
+            "text layout": str(config.text_layout) if config.text_layout.of else "",
+            "sampling": str(config.sampling or ""),
             "licence": config.licence,
             "sha256": config.sha256 + (" (verified)" if verify else ""),
             "files": ", ".join(sorted(f"{f.name} ({f.stat().st_size / 1e6:.1f} MB)" for f in path.iterdir())),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from moshi_zoo.models.moshi import Moshi
     from moshi_zoo.tokenizer import Tokenizer
     from moshi_zoo.zoo.config import ZooConfig
+    from moshi_zoo.zoo.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,13 @@ class LoadedMoshi:
     tokenizer: "Tokenizer"
     config: "ZooConfig"
     folder: Path
+
+    @property
+    def sampling(self) -> "Sampling":
+        """How to draw from it, unless the user says otherwise."""
+        from moshi_zoo.zoo.sampling import Sampling
+
+        return self.config.sampling or Sampling()
 
 
 def load_moshi(name: str, device: str) -> LoadedMoshi:

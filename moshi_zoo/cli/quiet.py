@@ -14,7 +14,10 @@ _WARNINGS = (
     r".*Trying to infer the `batch_size`",
     r".*Be aware that when using `ckpt_path`, callbacks",
 )
-_LINES = re.compile(r"💡|TPU available|HPU available|Seed set to|`Trainer\.fit` stopped|Detected KeyboardInterrupt")
+_LINES = re.compile(
+    r"💡|TPU available|HPU available|Seed set to|`Trainer\.fit` stopped|Detected KeyboardInterrupt"
+    r"|already configured with model summary"  # with ours
+)
 
 
 def quiet() -> None:

@@ -27,7 +27,8 @@ def release(
         out: the zoo folder to write, such as checkpoints/moshi-nano; its name is the model's.
         licence: SPDX name; that of the data and of the models it was made from has a say in it.
         facts: YAML file of what only you know; about, limits, data, commands, hardware, minutes, and figures, a list of
-            {results, measures}, a folder that an evaluation has written and the names of what to show.
+            {results, measures}, a folder that an evaluation has written and the names of what to show; and sampling,
+            {text_temperature, audio_temperature}, at which a Moshi talks best, unless the model says it.
         precision: of the weights; float16 takes half the bytes and is loaded as float32.
         instead: MODEL=RELEASE for each ancestor that has been released.
     """
@@ -51,6 +52,7 @@ def release(
         licence=licence,
         parents=releases.known_parents(model, stand_ins),
         precision=precision,
+        sampling=said.sampling,
         notes=notes,
     )
     size = sum(file.stat().st_size for file in out.iterdir()) / 1e6

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moshi_zoo.zoo.sampling import Sampling
 
 _KINDS: dict[str, tuple[Any, str]] = {
     "data": (list, "a list"),
     "commands": (list, "a list"),
     "figures": (list, "a list"),
     "minutes": (int | float, "a number"),
+    "sampling": (Mapping, "a mapping"),
 }
+_OPTIONAL = {"figures", "sampling"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Facts:
         hardware: it was trained on.
         minutes: that took, all stages together.
         figures: evaluations, and what of them to show.
+        sampling: how to draw from a Moshi; None: as the model says.
     """
 
     about: str
@@ -47,6 +53,7 @@ class Facts:
     hardware: str
     minutes: float
     figures: tuple[Figures, ...] = ()
+    sampling: "Sampling | None" = None
 
 
 def read_facts(file: Path) -> Facts:
@@ -72,7 +79,7 @@ def read_facts(file: Path) -> Facts:
         kind, said = _KINDS.get(name, (str, "a text"))
         if not isinstance(value, kind):
             raise ValueError(f"{file}: {name} is {value!r}; it must be {said}")
-    if missing := [name for name in known if name not in content and name != "figures"]:
+    if missing := [name for name in known if name not in content and name not in _OPTIONAL]:
         raise ValueError(f"{file} does not say: {', '.join(missing)}")
     return Facts(
         about=content["about"],
@@ -82,6 +89,7 @@ def read_facts(file: Path) -> Facts:
         hardware=content["hardware"],
         minutes=content["minutes"],
         figures=tuple(_figures(file, entry) for entry in content.get("figures", ())),
+        sampling=_sampling(file, content["sampling"]) if "sampling" in content else None,
     )
 
 
@@ -90,3 +98,12 @@ def _figures(file: Path, entry: Any) -> Figures:
     if not is_pair or not isinstance(entry["measures"], list):
         raise ValueError(f"{file}: an entry of figures is {{results: FOLDER, measures: [NAME, ...]}}, not {entry!r}")
     return Figures(Path(str(entry["results"])), tuple(map(str, entry["measures"])))
+
+
+def _sampling(file: Path, entry: Any) -> "Sampling":
+    from moshi_zoo.zoo.sampling import read_sampling
+
+    try:
+        return read_sampling(entry)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error

@@ -19,6 +19,8 @@ def serve(
     max_minutes: float = 30.0,
     device: str = "cpu",
     weights: Literal["float16", "int8", "int4"] | None = None,
+    compile: Literal["auto", "always", "never"] = "auto",
+    threads: int | None = None,
     token: str | None = None,
     allow_origin: list[str] | None = None,
     ssl_cert: Path | None = None,
@@ -41,6 +43,9 @@ def serve(
         max_minutes: length of a conversation.
         device: where to compute, such as cpu or cuda.
         weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
+        compile: on a CPU: the step of the model, as C++; it then takes a third of the time. Auto: for more than one
+            session, where there is a compiler. The first start takes minutes for that, the next ones less than one.
+        threads: of the CPU that a step uses; by default one for a small model, else all cores.
         token: a word of 16 characters or more that clients must know; `new` makes one. By default what the environment
             says as MOSHI_ZOO_TOKEN.
         allow_origin: pages elsewhere that may talk to it, such as https://example.org.
@@ -57,6 +62,8 @@ def serve(
 
     if max_sessions < 1 or max_minutes <= 0:
         raise ValueError(f"max_sessions ({max_sessions}) must be 1 or more, max_minutes ({max_minutes:g}) positive")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads ({threads}) must be 1 or more")
     if (ssl_cert is None) != (ssl_key is None):
         raise ValueError("--ssl-cert and --ssl-key belong together: give both or none")
     token = token or os.environ.get("MOSHI_ZOO_TOKEN") or None
@@ -67,7 +74,7 @@ def serve(
 
     import asyncio
 
-    from moshi_zoo.runtime.conversations import load_conversations
+    from moshi_zoo.runtime.loading import load_conversations
     from moshi_zoo.runtime.serve_log import log_to_stderr
     from moshi_zoo.runtime.server import Served, Server, Setup
     from moshi_zoo.runtime.serving import serve_until_stopped
@@ -77,7 +84,15 @@ def serve(
     uri.resolve(model)  # a wrong name is told before anything is started
     server = Server(
         lambda: load_conversations(
-            model, codec=codec, voice=voice, max_sessions=max_sessions, device=device, weights=weights
+            model,
+            codec=codec,
+            voice=voice,
+            max_sessions=max_sessions,
+            device=device,
+            weights=weights,
+            compile=compile,
+            threads=threads or "auto",
+            tell=lambda what: print(what, flush=True),
         ),
         Served(model, codec, voice),
         Setup(access, port, max_sessions=max_sessions, limits=limits, web=static or OUR_CLIENT, tls=tls),

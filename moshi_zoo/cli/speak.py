@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from moshi_zoo.runtime.conversations import Spoken
@@ -23,10 +23,11 @@ def speak(
     padding_bonus: float = 0.0,
     tail: float = 0.4,
     seed: int = 0,
-    text_temperature: float = 0.7,
-    audio_temperature: float = 0.8,
+    text_temperature: float | None = None,
+    audio_temperature: float | None = None,
     audio_top_k: int = 250,
     device: str = "cpu",
+    compile: Literal["always", "never"] = "never",
 ) -> None:
     """Read a text aloud, from the command line, from --file, or from standard input. The sound is written as it comes.
 
@@ -45,10 +46,12 @@ def speak(
         padding_bonus: added to the logit of silence; above 0, Moshi reads more slowly.
         tail: seconds after the last word.
         seed: of the voice's chance; the same one gives the same.
-        text_temperature: chance in when a word begins.
-        audio_temperature: chance in how it sounds.
+        text_temperature: chance in when a word begins; as its folder says of the model (`info`), if not given.
+        audio_temperature: chance in how it sounds, likewise.
         audio_top_k: draw among so many likeliest codes; 0 among all.
         device: where to compute, such as cpu or cuda.
+        compile: on a CPU: the step of the model, as C++. That takes minutes at first, less than one later, and pays for
+            long sound.
     """
     words = _text(text, file)
 
@@ -61,7 +64,7 @@ def speak(
     from moshi_zoo.runtime.streams import run
     from moshi_zoo.runtime.words import as_json
 
-    conversations = load_conversations(model, codec=codec, voice=voice, device=device)
+    conversations = load_conversations(model, codec=codec, voice=voice, device=device, compile=compile)
     settings = TalkSettings(
         text_temperature=text_temperature,
         audio_temperature=audio_temperature,

@@ -51,13 +51,14 @@ def talk(
     lead: float = 0.0,
     tail: float = 4.0,
     seed: int = 0,
-    text_temperature: float = 0.7,
+    text_temperature: float | None = None,
     text_top_k: int = 25,
-    audio_temperature: float = 0.8,
+    audio_temperature: float | None = None,
     audio_top_k: int = 250,
     padding_bonus: float = 0.0,
     device: str = "cpu",
     weights: Literal["float16", "int8", "int4"] | None = None,
+    compile: Literal["always", "never"] = "never",
 ) -> None:
     """Talk with recorded users, by the same steps as in real time. What Moshi thinks is printed as it comes.
 
@@ -79,13 +80,16 @@ def talk(
         lead: seconds of silence before the user.
         tail: seconds of silence after the user, for the answer.
         seed: of the conversation; the same one gives the same. Further users have the next seeds.
-        text_temperature: chance in what Moshi thinks; 0 takes the likeliest, which is seldom to begin to speak.
+        text_temperature: chance in what Moshi thinks; 0 takes the likeliest, which is seldom to begin to speak. As its
+            folder says of the model (`info` shows it), if not given.
         text_top_k: draw among so many likeliest text tokens; 0 among all.
-        audio_temperature: chance in how it sounds.
+        audio_temperature: chance in how it sounds, likewise.
         audio_top_k: draw among so many likeliest codes; 0 among all.
         padding_bonus: added to the logit of silence; above 0, Moshi says less.
         device: where to compute, such as cpu or cuda.
         weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
+        compile: on a CPU: the step of the model, as C++. That takes minutes at first, less than one later, and pays for
+            long sound.
     """
     recordings = _recordings(users)
     places = Places(out, stereo, json, plot, many=[str(path) for path in recordings] != users or len(users) > 1)
@@ -100,7 +104,7 @@ def talk(
 
     rows = min(len(recordings), _AT_ONCE)
     conversations = load_conversations(
-        model, codec=codec, voice=voice, max_sessions=rows, device=device, weights=weights
+        model, codec=codec, voice=voice, max_sessions=rows, device=device, weights=weights, compile=compile
     )
     show = _Progress(recordings, conversations, conversations.frame_rate)
     heard: dict[int, torch.Tensor] = {}

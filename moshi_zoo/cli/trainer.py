@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -20,12 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from moshi_zoo import registry
 from moshi_zoo.cli.command import ShortErrors
+from moshi_zoo.cli.inherited import take_over
 from moshi_zoo.cli.metrics_csv import MetricsCsv
+from moshi_zoo.cli.model_summary import PartsSummary
 from moshi_zoo.cli.progress import progress_callback
 from moshi_zoo.cli.quiet import quiet
 from moshi_zoo.cli.run_folder import checkpoint_path, make_room, run_folder
 from moshi_zoo.cli.save_recipe import SaveRecipe
-from moshi_zoo.tokenizer import FILE as TOKENIZER
 from moshi_zoo.training.curves import Curves
 from moshi_zoo.training.init_from import InitFrom
 from moshi_zoo.training.run_checkpoint import RunCheckpoint
@@ -114,9 +115,9 @@ class ZooCLI(LightningCLI):
             torch.set_num_threads(threads)
         self.root = run_folder(self._get(self.config, "run_name"))
         # a wrong name shall cost a second, not the loading of data
-        parents = [uri.resolve(source) for source in self._get(self.config, "init_from").values()]
+        models = {part: uri.resolve(source) for part, source in self._get(self.config, "init_from").items()}
         section = self.config[self.subcommand] if self.subcommand else self.config
-        _take_over_tokenizer(section.get("data"), parents)
+        take_over(section.get("data"), models)
         self.recipe = self._recipe()
         self.checkpoint = checkpoint_path(self.root, section.get("ckpt_path"))
         if self.checkpoint:
@@ -135,6 +136,8 @@ class ZooCLI(LightningCLI):
         callbacks = [*_as_list(config.callbacks), InitFrom(made["init_from"])]
         if config.enable_progress_bar is not False:
             _add(callbacks, ProgressBar, progress_callback())
+        if config.enable_model_summary is not False:
+            _add(callbacks, ModelSummary, PartsSummary())
         self.keeps_results = not config.fast_dev_run and self.subcommand == "fit"
         if self.keeps_results:
             callbacks += [SaveRecipe(self.recipe), Curves(), WandbModels()]
@@ -206,14 +209,6 @@ def _prepare() -> None:
 def _class_path(component: str) -> str:
     cls = registry.component(component)
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _take_over_tokenizer(data: Any, parents: list[Path]) -> None:
-    """Spell text as the model does that the run starts from, unless the recipe names a tokenizer."""
-    inherited = [parent / TOKENIZER for parent in parents if (parent / TOKENIZER).is_file()]
-    arguments = data.get("init_args") if isinstance(data, Namespace) else None
-    if arguments is not None and "tokenizer" in arguments and arguments.tokenizer is None and inherited:
-        arguments.tokenizer = str(inherited[0])
 
 
 def _sizes_of(model: str) -> registry.Spec:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -31,10 +32,11 @@ def transcribe(
     codec: str | None = None,
     voice: str | None = None,
     raw_rate: int | None = None,
-    temperature: float = 0.0,
+    temperature: float | None = None,
     padding_bonus: float = 0.0,
     seed: int = 0,
     device: str = "cpu",
+    compile: Literal["always", "never"] = "never",
 ) -> None:
     """Write down what is said, each word as soon as it has been heard.
 
@@ -51,21 +53,25 @@ def transcribe(
         codec: name or folder of the model's codec; the one that it was trained with, if not given.
         voice: name or folder of an adapter of the model.
         raw_rate: of bare samples (16 bits, one channel) from standard input, in Hz; the codec's, if not given.
-        temperature: chance in the choice of text; 0 takes the likeliest.
+        temperature: chance in the choice of text. If not given, 0, which takes the likeliest; in mode duplex, as its
+            folder says of the model (`info`).
         padding_bonus: added to the logit of silence; above 0, fewer words are heard.
         seed: of the chance.
         device: where to compute, such as cpu or cuda.
+        compile: on a CPU: the step of the model, as C++. That takes minutes at first, less than one later, and pays for
+            long sound.
     """
     if (recording is None) != microphone:
         raise ValueError("give one of a recording, - (standard input) and --microphone")
 
     from moshi_zoo.cli.load_conversations import load_conversations
-    from moshi_zoo.runtime.settings import TalkSettings
     from moshi_zoo.runtime.streams import run
-    from moshi_zoo.runtime.transcription import Transcriber, silence
+    from moshi_zoo.runtime.transcription import SETTINGS, Transcriber, silence
 
-    conversations = load_conversations(model, codec=codec, voice=voice, device=device)
-    settings = TalkSettings(text_temperature=temperature, padding_bonus=padding_bonus, seed=seed)
+    conversations = load_conversations(model, codec=codec, voice=voice, device=device, compile=compile)
+    settings = replace(SETTINGS[mode], padding_bonus=padding_bonus, seed=seed)
+    if temperature is not None:
+        settings = replace(settings, text_temperature=temperature)
     started = time.monotonic()
     with _opened(out) as target:
         writer = FORMATS[format](target)

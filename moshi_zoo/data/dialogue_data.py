@@ -56,7 +56,8 @@ class DialogueData(LightningDataModule):
         text_delay_s: How much earlier than the speech the text is: a range, drawn from for each window. The paper's
             pre-training takes [-0.6, 0.6]; speech recognition something below 0, text-to-speech above.
         text_of: Whose words become text. ``moshi_and_heard``: Moshi's, and between them what it hears the user say,
-            ``heard_delay_s`` after it is said.
+            ``heard_delay_s`` after it is said. None: as the model which the run starts from (``init_from: {net: …}``)
+            has learnt it, with its ``heard_delay_s``; without one, ``moshi``.
         modes: Ways of using the rows that are trained side by side, by their weights: conversation (``duplex``),
             recognition (``asr``) and reading aloud (``tts``), each with its ``text_delay_s``; the first validates.
             None: conversation alone, with the delay above.
@@ -94,7 +95,7 @@ class DialogueData(LightningDataModule):
         validation_share: float = 0.05,
         validation_items: int = 32,
         text_delay_s: tuple[float, float] = (0.0, 0.0),
-        text_of: TextOf = "moshi",
+        text_of: TextOf | None = None,
         modes: list[Mode] | None = None,
         from_start: float = 0.0,
         user_dropout: float = 0.0,
@@ -129,7 +130,7 @@ class DialogueData(LightningDataModule):
         self.from_start, self.masks = from_start, Masks(text_mask, user_dropout)
         _require(heard_delay_s is None or heard_delay_s >= 0, "heard_delay_s", heard_delay_s, "0 or more, or null")
         self.heard_delay_s = heard_delay_s
-        self.text_of: TextOf = text_of
+        self.text_of: TextOf = text_of or "moshi"
         self.room_tone = room_tone
         self.crowded: Crowded = crowded
         self.word_boundary: Literal["space", "none"] = word_boundary

@@ -100,11 +100,9 @@ class Rows:
         self.num_codebooks = (num_own_codebooks, num_user_codebooks)
         self._heard_words: HeardWords | None = None
         if text_of == "moshi_and_heard":
-            mark = tokens.tokenizer.heard
-            if heard_delay_s is None or mark is None:
-                reason = "the tokenizer has no spare control token" if mark is None else "heard_delay_s is not given"
-                raise ValueError(f"text_of is {text_of}, but {reason}: that needs both, such as heard_delay_s 0.5")
-            self._heard_words = HeardWords(frame_rate=text.frame_rate, pad=text.pad, mark=mark, delay_s=heard_delay_s)
+            if heard_delay_s is None:
+                raise ValueError(f"text_of is {text_of}, but heard_delay_s is not given: set it, such as to 0.5")
+            self._heard_words = HeardWords(tokens, frame_rate=text.frame_rate, delay_s=heard_delay_s)
 
     def window(
         self, place: Place, start: int, num_frames: int, *, text_delay_s: float = 0.0, mode: ModeName = "duplex"
@@ -158,15 +156,8 @@ class Rows:
         text_of = self._text_of(mode, place.store.entries[place.number].channels)
         row = self.text.build(self._timed(words, text_of), place.num_frames, text_delay_s=text_delay_s)
         if text_of == "moshi_and_heard" and self._heard_words is not None:
-            self._heard_words.write(row.tokens, (self._heard(w) for w in words if _is_meant(w, "user")))
+            self._heard_words.write(row.tokens, [word for word in words if _is_meant(word, "user")])
         return row
-
-    def _heard(self, word: Word) -> TimedTokens:
-        """What an aligner takes for one word may be several, each of which is announced."""
-        assert self._heard_words is not None
-        mark = self._heard_words.mark
-        tokens = [token for part in word.text.split() for token in (mark, *self.tokens(part))]
-        return TimedTokens(word.start_s, word.end_s, tokens[1:])
 
     def _timed(self, words: Sequence[Word], text_of: TextOf) -> list[TimedTokens]:
         return [TimedTokens(w.start_s, w.end_s, self.tokens(w.text)) for w in words if _is_meant(w, text_of)]

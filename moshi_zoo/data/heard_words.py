@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from moshi_zoo.data.text_row import TimedTokens, frame_of
+from moshi_zoo.data.alignments import Word
+from moshi_zoo.data.text_row import frame_of
+from moshi_zoo.word_tokens import WordTokens
 
 _PATIENCE_S = 0.8  # later than that the answer has begun, and nobody needs the word any more
 
@@ -20,21 +22,28 @@ class HeardWords:
     """Writes the user's words into a row of Moshi's.
 
     Args:
+        tokens: Tokens of a word. Their tokenizer's mark announces each, in the frame before its first token; frames
+            with PAD are free.
         frame_rate: Frames a second.
-        pad: Token of the frames that are free.
-        mark: Announces each word, in the frame before its first token.
         delay_s: How much later than it begins a word is written.
+
+    Raises:
+        ValueError: if the tokenizer has no mark.
     """
 
-    def __init__(self, *, frame_rate: float, pad: int, mark: int, delay_s: float):
-        self.frame_rate, self.pad, self.mark, self.delay_s = frame_rate, pad, mark, delay_s
+    def __init__(self, tokens: WordTokens, *, frame_rate: float, delay_s: float):
+        if tokens.tokenizer.heard is None:
+            raise ValueError("the tokenizer has no spare control token to announce what is heard: train one of ours")
+        self.tokens, self.mark, self.pad = tokens, tokens.tokenizer.heard, tokens.tokenizer.pad
+        self.frame_rate, self.delay_s = frame_rate, delay_s
 
-    def write(self, row: NDArray[np.int64], words: Iterable[TimedTokens]) -> int:
+    def write(self, row: NDArray[np.int64], words: Iterable[Word]) -> int:
         """Write words, in place, where Moshi says nothing; a word waits for room, but not for long.
 
         Args:
             row: Moshi's, int64 [T].
-            words: The user's, in any order.
+            words: The user's, in any order. What an aligner takes for one word may be several ("how are you"), which
+                are written one behind the other, each announced.
 
         Returns:
             How many found no room.
@@ -42,14 +51,15 @@ class HeardWords:
         lost, free = 0, 0
         patience = round(_PATIENCE_S * self.frame_rate)
         for word in sorted(words, key=lambda word: (word.start_s, word.end_s)):
-            length = 1 + len(word.tokens)
+            written = [token for part in word.text.split() for token in (self.mark, *self.tokens(part))]
+            length = len(written)
             due = max(frame_of(word.start_s + self.delay_s, self.frame_rate) - 1, 0)
             first = max(due, free)
             places = range(first, min(due + patience, len(row) - length) + 1)
             place = next((f for f in places if (row[f : f + length] == self.pad).all()), None)
-            if place is None or not word.tokens:
+            if place is None or not written:
                 lost += 1
                 continue
-            row[place], row[place + 1 : place + length] = self.mark, word.tokens
+            row[place : place + length] = written
             free = place + length
         return lost

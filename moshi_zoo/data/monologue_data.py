@@ -27,7 +27,7 @@ class Monologue(Chat):
     words are to be learnt: what the user says next is anybody's guess, and when to speak a matter of sound.
     """
 
-    name, version = "monologue", 1
+    name, version = "monologue", 2
 
     def encode(
         self, documents: Sequence[list[Message]], tokenizer: Tokenizer, *, num_threads: int = 1

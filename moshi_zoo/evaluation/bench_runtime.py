@@ -2,7 +2,8 @@
 
 On a CPU: the step of one conversation in float32, and with weights of sixteen, eight and four bits; what these change
 in the logits; and how long it takes to read the weights once, which no step can do without. On a GPU: bfloat16. On
-both: the whole frame, from the sound of the user to that of Moshi, for one conversation and for many in one batch.
+both: the whole frame, from the sound of the user to that of Moshi, for one conversation and for many in one batch; on
+a CPU also with compiled steps, if asked for.
 """
 
 import copy
@@ -28,11 +29,13 @@ from moshi_zoo.evaluation.bench_moshi import (
 from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.quantised_layers import PRECISIONS, quantise
+from moshi_zoo.runtime.compiled import Compile, Tell, shall_compile
 from moshi_zoo.runtime.conversations import Conversations, Heard
 from moshi_zoo.tokenizer import Tokenizer
 
 PEER = "moshi"
 _FLOOR = "memory"
+_COMPILED = f"{OURS}, compiled"
 _QUANTISED = {f"{OURS}, {precision}": precision for precision in PRECISIONS}
 _TEXT = "what the pieces of this text are is of no matter: the model draws them by chance"
 _PIECES = 300  # of its tokenizer
@@ -40,7 +43,7 @@ _HEARD = 50  # random frames that the error of the logits is measured on
 
 
 def bench_runtime(
-    *, size: str, device: str, rounds: int, sessions: Sequence[int], tell: Callable[[str], None]
+    *, size: str, device: str, rounds: int, sessions: Sequence[int], compile: Compile = "never", tell: Tell
 ) -> Report:
     """Measure.
 
@@ -49,6 +52,7 @@ def bench_runtime(
         device: ``cpu`` or ``cuda``.
         rounds: of :data:`FRAMES` frames each.
         sessions: numbers of conversations in one batch.
+        compile: measure compiled steps, too.
         tell: is told what is going on.
     """
     on_gpu = device.startswith("cuda")
@@ -64,9 +68,12 @@ def bench_runtime(
         tell("step of one conversation, without the codec")
         found += _steps(model, theirs, rounds)
     codec = random_codec(codec_of(size), device)
+    is_compiled = shall_compile(compile, torch.device(device), tell=tell)
     for count in sessions:
         tell(f"whole frames of {count} conversations, with {codec_of(size)}")
         frames: dict[str, Step] = {OURS: _our_frame(model, codec.to(dtype), count)}
+        if is_compiled:
+            frames[_COMPILED] = _our_frame(model, codec, count, compiling=tell)
         if theirs is not None and count == 1 and codec_of(size) == "mimi-full":
             frames[PEER] = _their_frame(theirs, their_codec(device), device)
         found += _frame_rows(frames, count, rounds * FRAMES, wait)
@@ -137,9 +144,9 @@ def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
     return found
 
 
-def _our_frame(model: Moshi, codec: Mimi, count: int) -> Step:
+def _our_frame(model: Moshi, codec: Mimi, count: int, *, compiling: Tell | None = None) -> Step:
     tokenizer = Tokenizer.train([_TEXT], vocab_size=_PIECES, size="at most")
-    conversations = Conversations(model, codec, tokenizer, max_sessions=count)
+    conversations = Conversations(model, codec, tokenizer, max_sessions=count, compiling=compiling)
     noise = _noise(conversations.frame_size)
     heard: dict[int, Heard] = {conversations.join(): noise for _ in range(count)}
     return lambda: conversations.step(heard)

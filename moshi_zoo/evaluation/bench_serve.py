@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from moshi_zoo.data import audio, manifest, synthetic
 from moshi_zoo.evaluation.serve_clients import SAMPLE_RATE, Heard, converse, frames_held_back, misbehave
+from moshi_zoo.runtime.compiled import Compile
 from moshi_zoo.runtime.wire_audio import Samples
 
 _LONE_S = 3.0
@@ -84,6 +85,8 @@ def bench_serve(
     bad: int,
     speech: Path | None,
     device: str,
+    compile: Compile = "auto",
+    threads: int | None = None,
     tell: Callable[[str], None],
 ) -> ServeReport:
     """Start a server and talk to it.
@@ -96,13 +99,18 @@ def bench_serve(
         bad: how many of the sessions misbehave.
         speech: a folder or a manifest of recordings; None: synthetic speech.
         device: where the server computes.
+        compile: whether its steps are compiled.
+        threads: of the CPU for a step; None: as many as pay.
         tell: gets what happens.
 
     Raises:
         ValueError: if the server does not start, or says nothing.
     """
     said, busy = _speech(speech), os.getloadavg()[0]
-    with _server(model, codec, sessions, device, tell) as server:
+    options: dict[str, object] = {"--max-sessions": sessions, "--device": device, "--compile": compile}
+    options |= {"--codec": codec} if codec else {}
+    options |= {"--threads": threads} if threads else {}
+    with _server(model, options, tell) as server:
         tell("one client alone ...")
         held_back = asyncio.run(frames_held_back(server.websocket, said))
         lone = asyncio.run(converse(server.websocket, said, seconds=_LONE_S, form="pcm", held_back=held_back))
@@ -114,7 +122,15 @@ def bench_serve(
     heard, deeds, memory = load
     frames = after["frame_seconds_count"] - before["frame_seconds_count"]
     return ServeReport(
-        setting={"model": model, "sessions": sessions, "bad": bad, "minutes": minutes, "device": device},
+        setting={
+            "model": model,
+            "sessions": sessions,
+            "bad": bad,
+            "minutes": minutes,
+            "device": device,
+            "compile": compile,
+            "threads": threads or "auto",
+        },
         load_before=busy,
         reply_ms=_quantiles([delay for one in heard for delay in one.delays_s]),
         lone_reply_ms=_quantiles(lone.delays_s),
@@ -164,12 +180,8 @@ class _Server:
 
 
 @contextmanager
-def _server(
-    model: str, codec: str | None, sessions: int, device: str, tell: Callable[[str], None]
-) -> Iterator[_Server]:
-    options = {"--model": model, "--port": 0, "--max-sessions": sessions, "--device": device}
-    options |= {"--codec": codec} if codec else {}
-    words = [str(word) for pair in options.items() for word in pair]
+def _server(model: str, options: Mapping[str, object], tell: Callable[[str], None]) -> Iterator[_Server]:
+    words = [str(word) for pair in {"--model": model, "--port": 0, **options}.items() for word in pair]
     process = subprocess.Popen(
         [sys.executable, "-m", "moshi_zoo", "serve", *words],
         stdout=subprocess.PIPE,

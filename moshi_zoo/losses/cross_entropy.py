@@ -121,8 +121,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 error = scores.exp_().scatter_add_(1, target, scores.new_full((len(x), 1), -1.0)).to(dtype)
                 if grad_hidden is not None:
                     grad_hidden[part] = (error @ matrix) * share
-                if grad_weight is not None:
-                    grad_weight += error.t() @ (x * share.to(dtype))
+                if grad_weight is None:
+                    continue
+                weighted = x * share.to(dtype)
+                if grad_weight.dtype == dtype:  # without a matrix in between
+                    grad_weight.addmm_(error.t(), weighted)
+                else:
+                    grad_weight += error.t() @ weighted
         ctx.save_for_backward(grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
         ctx.mark_non_differentiable(nats, hits)
         return (nats * weights).sum(), nats, hits

@@ -18,6 +18,8 @@ from torch.utils.checkpoint import checkpoint
 Compute = Callable[[Tensor, slice], Tensor]
 """A piece of the input [n, D], and where it is in the whole -> its share of the loss, a number."""
 
+_NAME = "gradient_sum"  # under which operations find it at their weights
+
 
 def loss_in_pieces(
     compute: Compute, x: Tensor, parameters: Sequence[Tensor], *, size: int, recompute: bool = False
@@ -42,15 +44,50 @@ def loss_in_pieces(
     return _InPieces.apply(compute, pieces, x, *wanted)
 
 
+class GradientSum:
+    """The gradient of a parameter over the pieces so far, which the parameter has as ``gradient_sum`` meanwhile.
+
+    It is there before the first piece, so that activations, which come and go, leave no holes in memory around it.
+
+    Args:
+        parameter: whose gradient it is.
+    """
+
+    def __init__(self, parameter: Tensor):
+        self._sum, self._found = torch.zeros_like(parameter), False
+
+    @property
+    def value(self) -> Tensor | None:
+        """None if no piece had any."""
+        return self._sum if self._found else None
+
+    def to_add_to(self) -> Tensor:
+        """For operations of many weights, which may add their gradient here themselves, and return none.
+
+        That saves a second set of gradients, which would be written and read once for every piece.
+        """
+        self._found = True
+        return self._sum
+
+    def take(self, grad: Tensor | None) -> Tensor | None:
+        """Add a gradient as soon as it is there, and let go of it."""
+        if grad is None:  # already added
+            return None
+        self.to_add_to().add_(grad)
+        return grad.new_zeros(()).expand_as(grad)
+
+
 class _InPieces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, compute: Compute, pieces: list[slice], x: Tensor, *parameters: Tensor) -> Tensor:
         grad_x = torch.zeros_like(x) if ctx.needs_input_grad[2] else None
-        grads: list[Tensor | None] = [None] * len(parameters)
+        sums = [GradientSum(parameter) for parameter in parameters]
         losses = []
         with ExitStack() as hooks:
-            for i, parameter in enumerate(parameters):
-                hooks.callback(parameter.register_hook(partial(_keep, grads, i)).remove)
+            for parameter, gradient_sum in zip(parameters, sums, strict=True):
+                hooks.callback(parameter.register_hook(gradient_sum.take).remove)
+                setattr(parameter, _NAME, gradient_sum)
+                hooks.callback(partial(delattr, parameter, _NAME))
             for piece in pieces:
                 part = x[piece].detach().requires_grad_()
                 with torch.enable_grad():
@@ -59,7 +96,7 @@ class _InPieces(torch.autograd.Function):
                 losses.append(loss.detach())
                 if grad_x is not None and found is not None:
                     grad_x[piece] = found
-        ctx.grads = [grad_x, *grads]
+        ctx.grads = [grad_x, *(gradient_sum.value for gradient_sum in sums)]
         return _total(losses, x)
 
     @staticmethod
@@ -67,13 +104,6 @@ class _InPieces(torch.autograd.Function):
     def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
         grads, ctx.grads = ctx.grads, None  # in place: they are as large as the parameters
         return None, None, *(None if g is None else g.mul_(grad_total.to(g.dtype)) for g in grads)
-
-
-def _keep(sums: list[Tensor | None], index: int, grad: Tensor) -> Tensor:
-    """Add a parameter's gradient up as soon as it is there, and let go of it: all of a piece would be a second set."""
-    before = sums[index]
-    sums[index] = grad if before is None else before.add_(grad)
-    return grad.new_zeros(()).expand_as(grad)
 
 
 def _total(losses: list[Tensor], like: Tensor) -> Tensor:

@@ -242,6 +242,19 @@ class Moshi(nn.Module):
         Raises:
             ValueError: if there is no user and no head for his codes, or the shape is another.
         """
+        text, codes = self.advance(user_codes, state, choosers)
+        state.num_steps += 1
+        delay = max(self.delays.rows[1 : 1 + self.num_own_codebooks])
+        return text, codes if state.num_steps > delay else None
+
+    @torch.no_grad()
+    def advance(
+        self, user_codes: Tensor | None, state: MoshiState, choosers: Choosers = SAMPLED
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`step`, in tensors alone, so that it can be recorded or compiled.
+
+        No step is counted: there always is a frame, with :attr:`nothing` where none is complete yet.
+        """
         first_user = 1 + self.num_own_codebooks
         if user_codes is not None:
             self._check_user(user_codes, state)
@@ -263,9 +276,6 @@ class Moshi(nn.Module):
         if choosers.revise is not None:
             codes = choosers.revise(codes)
         self.delays.say(torch.cat([text[:, None], codes], dim=1), state.rows)
-        state.num_steps += 1
-        if state.num_steps <= max(self.delays.rows[1:first_user]):
-            return text, None
         return text, self.delays.frame(state.rows, 1, first_user)[..., None]
 
     def _targets(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

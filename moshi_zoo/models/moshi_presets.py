@@ -57,10 +57,10 @@ PRESETS = {
         user_heads=True,
         num_extra_heads=2,
     ),
-    # minutes of training on two cores; it learns from 12 seconds at a time, and talks nonsense if it sees more
-    "nano": _preset("nano", context=150, codebook_size=256, depth={"dim": 128, "num_layers": 2, "num_heads": 4}),
+    # minutes of training on two cores; it learns from 19 seconds at a time, and talks nonsense if it sees more
+    "nano": _preset("nano", context=240, codebook_size=256, depth={"dim": 128, "num_layers": 2, "num_heads": 4}),
     # 7.9 M: hours on one of them; likewise
-    "small": _preset("small", context=150, codebook_size=256, depth={"dim": 128, "num_layers": 2, "num_heads": 4}),
+    "small": _preset("small", context=240, codebook_size=256, depth={"dim": 128, "num_layers": 2, "num_heads": 4}),
     # 236 M: one GPU
     "base": _preset("base", codebook_size=1024, depth={"dim": 512, "num_layers": 4, "num_heads": 8}),
     # moshiko and moshika: they see four minutes

@@ -89,9 +89,15 @@ class RowSampler:
         self._last[row] = k - 1
         self._most[row] = k
 
-    def __call__(self, logits: Tensor, chance: Tensor) -> Tensor:
-        """Logits [B, V] and uniform numbers in [0, 1) [B] -> tokens int64 [B]."""
-        count = min(self.most, logits.shape[-1])
+    def __call__(self, logits: Tensor, chance: Tensor, width: int | None = None) -> Tensor:
+        """Logits [B, V] and uniform numbers in [0, 1) [B] -> tokens int64 [B].
+
+        Args:
+            logits: of all tokens.
+            chance: of the rows.
+            width: how many of the likeliest tokens to look at, no fewer than the largest k; None: as many as that.
+        """
+        count = min(self.most if width is None else width, logits.shape[-1])
         scores, tokens = (logits.float() / self._temperature).topk(count)
         last = self._last.clamp(max=count - 1)
         # sums from the left: what a row's neighbours have beyond its own k does not enter

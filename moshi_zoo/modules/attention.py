@@ -122,10 +122,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, window: Window, state: KeyValueState | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
         B, T, _ = x.shape
-        heads = self.in_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, H, T, head_dim]
-        turning, values = heads[:, : -self.num_kv_heads], heads[:, -self.num_kv_heads :]
-        turned = rotate(turning, window.angles)
-        queries, keys = turned[:, : self.num_heads], turned[:, self.num_heads :]
+        heads = self.in_proj(x).view(B, T, -1, self.head_dim)
+        turning, values = heads.split([self.num_heads + self.num_kv_heads, self.num_kv_heads], dim=2)
+        turned = rotate(turning.transpose(1, 2), window.angles)  # [B, H, T, head_dim]
+        queries, keys = turned.split([self.num_heads, self.num_kv_heads], dim=1)
+        values = values.transpose(1, 2)
         if state is not None:
             assert window.slots is not None
             keys, values = state.append(keys, values, window.slots, window.num_keys)

@@ -36,10 +36,11 @@ class Codebook(nn.Module):
         self.reset_parameters()
         self._cache: tuple[tuple[int, ...], Tensor, Tensor] | None = None
         self._started: tuple[tuple[int, ...], bool] | None = None
+        self._fixed: tuple[Tensor, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has versions of its own, and may lie where the original was before it moved to shared memory.
-        return {**self.__dict__, "_cache": None, "_started": None}
+        return {**self.__dict__, "_cache": None, "_started": None, "_fixed": None}
 
     def reset_parameters(self) -> None:
         """No entries yet: everything is quantized to zero."""
@@ -59,6 +60,8 @@ class Codebook(nn.Module):
 
     def entries(self) -> tuple[Tensor, Tensor]:
         """Centroids [V, D] and half their squared norms [V], float32; remembered until a buffer changes."""
+        if self._fixed is not None:
+            return self._fixed
         sums = self.embedding_sum
         if sums.is_inference():  # no version to tell a change by
             return self._entries()
@@ -66,6 +69,10 @@ class Codebook(nn.Module):
         if self._cache is None or self._cache[0] != version:
             self._cache = version, *self._entries()
         return self._cache[1:]
+
+    def fix(self) -> None:
+        """Keep to the entries of now, for streams: a compiled step cannot see whether they have changed."""
+        self._fixed = self._entries()
 
     def _entries(self) -> tuple[Tensor, Tensor]:
         centroids = self.embedding_sum.float() / self.cluster_usage.float().clamp(min=_EPSILON)[:, None]

@@ -22,7 +22,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from moshi_zoo.modules.linear import linear
 from moshi_zoo.modules.streaming import State
 
-_SHORT = 32  # output positions up to which a matrix product beats a convolution kernel
+_SHORT = 64  # output positions up to which a matrix product beats a convolution kernel
 _GAIN = (
     1.2  # keeps the variance through ELU stacks; PyTorch's default shrinks it to a third a layer: nothing then learns
 )

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from moshi_zoo.modules.initial import truncated_normal_
 from moshi_zoo.modules.linear import linear
@@ -68,7 +69,7 @@ def step_linear(x: Tensor, weight: Tensor, schedule: tuple[int, ...]) -> Tensor:
     if x.shape[0] == 1:
         return linear(x, weight.select(0, schedule[0]))
     if schedule == tuple(range(len(weight))):  # without a slice: its gradient would be written out twice
-        return torch.bmm(x, weight.mT)
+        return _product(x, weight)
     if schedule == tuple(range(schedule[0], schedule[0] + len(x))):
         return torch.bmm(x, weight[schedule[0] : schedule[0] + len(x)].mT)
     weights, outputs, start = weight.unbind(), [], 0
@@ -82,3 +83,34 @@ def step_linear(x: Tensor, weight: Tensor, schedule: tuple[int, ...]) -> Tensor:
 def each_linear(x: Tensor, weight: Tensor) -> Tensor:
     """[..., N] x [sets, M, N] -> [sets, ..., M]."""
     return linear(x, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2]).movedim(-2, 0)
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """[sets, B, N] x [sets, M, N] -> [sets, B, M]."""
+    learns = torch.is_grad_enabled() and weight.requires_grad
+    if not learns or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+        return torch.bmm(x, weight.mT)
+    return _Product.apply(x, weight)
+
+
+class _Product(torch.autograd.Function):
+    """A ``bmm`` whose weights get their gradient as they lie in memory, where PyTorch's would be copied there.
+
+    Where a loss in pieces adds up gradients, see :mod:`moshi_zoo.losses.pieces`, the product itself adds.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.gradient_sum = getattr(weight, "gradient_sum", None)
+        return torch.bmm(x, weight.mT)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        grad_x = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        if ctx.gradient_sum is None:
+            return grad_x, torch.bmm(grad.mT, x)
+        ctx.gradient_sum.to_add_to().baddbmm_(grad.mT, x)
+        return grad_x, None

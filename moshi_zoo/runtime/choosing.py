@@ -47,6 +47,7 @@ class RowChoosing:
         self._codes_told: set[int] = set()
         self._hooked: list[tuple[int, Hooks]] = []
         self._code = 0
+        self._recorded_widths: tuple[int | None, int | None] = None, None
 
     @property
     def hooked(self) -> bool:
@@ -99,9 +100,14 @@ class RowChoosing:
         nobody_speaks = self._mute.issuperset(rows) and not self._codes_told
         return Choosers(self._choose_text, None if nobody_speaks else self._choose_code, revise)
 
-    def recorded(self) -> Choosers:
-        """For a step that is recorded and replayed: whether a token is told shows on the device; without hooks."""
+    def recorded(self, widths: tuple[int, int] | None = None) -> Choosers:
+        """For a step that is recorded and replayed: whether a token is told shows on the device; without hooks.
+
+        Args:
+            widths: no less than :attr:`widths` while it is replayed; None: those of now.
+        """
         self._code = 0
+        self._recorded_widths = widths or (None, None)
         return Choosers(self._record_text, self._record_code)
 
     def forget(self, rows: Sequence[int]) -> None:
@@ -134,12 +140,12 @@ class RowChoosing:
         return codes
 
     def _record_text(self, logits: Tensor, chance: Tensor) -> Tensor:
-        return _told_or(self._told_text, self._text(logits.float() + self._bias, chance))
+        return _told_or(self._told_text, self._text(logits.float() + self._bias, chance, self._recorded_widths[0]))
 
     def _record_code(self, logits: Tensor, chance: Tensor) -> Tensor:
         told = self._told_codes[:, self._code]
         self._code += 1
-        return _told_or(told, self._audio(logits, chance))
+        return _told_or(told, self._audio(logits, chance, self._recorded_widths[1]))
 
     def _revise(self, codes: Tensor) -> Tensor:
         for row, hooks in self._hooked:

@@ -20,23 +20,25 @@ from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.code_embedding import NOTHING
 from moshi_zoo.modules.columns import store_by_columns
-from moshi_zoo.modules.quantised_layers import Precision, quantise
-from moshi_zoo.runtime.pair import load_pair
+from moshi_zoo.runtime.compiled import Tell
 from moshi_zoo.runtime.recorded import Recorded, Work
 from moshi_zoo.runtime.rows import Rows
 from moshi_zoo.runtime.settings import Hooks, TalkSettings
 from moshi_zoo.runtime.spelling import Spelling
 from moshi_zoo.runtime.voices import Voices
 from moshi_zoo.tokenizer import Tokenizer
-from moshi_zoo.zoo.config import TextLayout
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 
-__all__ = ["Conversations", "Full", "Heard", "Hooks", "Spoken", "TalkSettings", "load_conversations"]
+__all__ = ["Conversations", "Full", "Heard", "Hooks", "Spoken", "TalkSettings"]
 
 Heard = NDArray[np.float32] | Tensor | None
 """A frame of a user: samples [frame_size], about -1 to 1; or codes, int64 [user codebooks]; None: nobody is there."""
 
 FRAME_RATE = 12.5
 """Of all codecs of the family; of conversations in codes."""
+
+_WARM_UP_STEPS = 4
 
 
 class Full(ValueError):  # noqa: N818 - a state of the house, not a mistake
@@ -71,6 +73,8 @@ class Conversations:
         tokenizer: of its text.
         max_sessions: rows of the batch B. Each step computes all of them.
         text_layout: how words lie in its text, where that is known.
+        sampling: how to draw where the settings of a conversation do not say it; None: as in Kyutai's server.
+        compiling: compile the steps, on a CPU, and tell so; None: they are not compiled.
 
     Raises:
         ValueError: if the three do not belong together.
@@ -84,16 +88,19 @@ class Conversations:
         *,
         max_sessions: int = 1,
         text_layout: TextLayout | None = None,
+        sampling: Sampling | None = None,
+        compiling: Tell | None = None,
     ):
         if max_sessions < 1:
             raise ValueError(f"max_sessions ({max_sessions}) must be 1 or more")
         store_by_columns(moshi)
         self.moshi, self.codec, self.tokenizer, self.max_sessions = moshi, codec, tokenizer, max_sessions
-        self.text_layout = text_layout or TextLayout()
-        self._rows = Rows(moshi, tokenizer, max_sessions)
-        self._voices = None if codec is None else Voices(moshi, codec, max_sessions)
+        self.text_layout, self.sampling = text_layout or TextLayout(), sampling or Sampling()
+        self._rows = Rows(moshi, tokenizer, max_sessions, compiling=compiling)
+        self._voices = None if codec is None else Voices(moshi, codec, max_sessions, compiling=compiling)
         shape = max_sessions, moshi.num_user_codebooks, 1
-        self._given = torch.full(shape, NOTHING, device=self._rows.device)
+        with torch.inference_mode():  # as what an encoder makes: a compiled step tells the two kinds apart
+            self._given = torch.full(shape, NOTHING, device=self._rows.device)
         self._as_graph = self._rows.device.type == "cuda"
         self._recorded = Recorded(self._work, self._rows.device)
         self._joined: dict[int, tuple[TalkSettings, Hooks | None]] = {}
@@ -193,10 +200,22 @@ class Conversations:
             spoken[row] = Spoken(tokens[row], own, codes, wav, heard_words)
         return spoken
 
+    def warm_up(self) -> None:
+        """Take the first, slow steps before anybody waits for them; a row must be free.
+
+        Raises:
+            CannotCompile: if steps are to be compiled, and cannot.
+        """
+        silence = None if self.codec is None else np.zeros(self.frame_size, np.float32)
+        row = self.join()
+        for _ in range(_WARM_UP_STEPS):
+            self.step({row: silence})
+        self.leave(row)
+
     @torch.inference_mode()
     def _begin(self, row: int, settings: TalkSettings, hooks: Hooks | None) -> None:
         self._joined[row] = settings, hooks
-        self._rows.begin(row, settings, hooks)
+        self._rows.begin(row, settings.of(self.sampling), hooks)
         if self._voices:
             self._voices.reset(row)
         self._spellings[row] = Spelling(self.tokenizer, silent={self.moshi.pad_token, self.moshi.epad_token})
@@ -263,33 +282,3 @@ class Conversations:
                 raise ValueError(f"row {row} heard samples that are no numbers")
         elif frame is not None and frame.shape != (self.moshi.num_user_codebooks,):
             raise ValueError(f"row {row} heard {tuple(frame.shape)}, not {self.moshi.num_user_codebooks} codes")
-
-
-def load_conversations(
-    name: str,
-    *,
-    codec: str | None = None,
-    voice: str | None = None,
-    max_sessions: int = 1,
-    device: str = "cpu",
-    weights: Precision | None = None,
-) -> Conversations:
-    """Conversations with a model of the zoo.
-
-    Args:
-        name: of the Moshi.
-        codec: name of its codec; None: the one that its zoo folder names as a parent.
-        voice: name of an adapter of the Moshi.
-        max_sessions: conversations at once.
-        device: where to compute.
-        weights: of the Moshi on a CPU, in fewer bits (see :func:`quantise`); None: as they are.
-
-    Raises:
-        ValueError: if one is not there, is something else, or does not fit the others.
-    """
-    pair = load_pair(name, codec=codec, voice=voice, device=device)
-    if weights is not None:
-        quantise(pair.moshi, weights)
-    return Conversations(
-        pair.moshi, pair.codec, pair.tokenizer, max_sessions=max_sessions, text_layout=pair.text_layout
-    )

@@ -8,20 +8,23 @@ from moshi_zoo.models.mimi import Mimi
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.tokenizer import FILE, Tokenizer
 from moshi_zoo.zoo import adapters, folder, uri
-from moshi_zoo.zoo.config import TextLayout, read_config
+from moshi_zoo.zoo.config import read_config
 from moshi_zoo.zoo.lineage import Ancestor, trace
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 
 _CODEC = "mimi"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Models that belong together, ready to use, and how words lie in the Moshi's row of text."""
+    """Models that belong together, ready to use; how words lie in the Moshi's row of text, and how to draw from it."""
 
     moshi: Moshi
     codec: Mimi
     tokenizer: Tokenizer
     text_layout: TextLayout = field(default_factory=TextLayout)
+    sampling: Sampling | None = None
 
 
 def load_pair(name: str, *, codec: str | None = None, voice: str | None = None, device: str = "cpu") -> Pair:
@@ -44,10 +47,12 @@ def load_pair(name: str, *, codec: str | None = None, voice: str | None = None, 
     if not (path / FILE).is_file():
         raise ValueError(f"{path} has no {FILE}: copy the SentencePiece model that it was trained with there")
     codec_path = find_codec(name) if codec is None else _named_codec(codec)
-    moshi, text_layout = cast("Moshi", folder.load(path, device)), config.text_layout
+    moshi = cast("Moshi", folder.load(path, device))
     if voice is not None:
         moshi.load_state_dict(adapters.merged_weights(path, uri.resolve(voice)))
-    pair = Pair(moshi, cast("Mimi", folder.load(codec_path, device)), Tokenizer.load(path / FILE), text_layout)
+        config = adapters.config_with_adapter(path, uri.resolve(voice))
+    mimi, tokenizer = cast("Mimi", folder.load(codec_path, device)), Tokenizer.load(path / FILE)
+    pair = Pair(moshi, mimi, tokenizer, config.text_layout, config.sampling)
     check_pair(pair.moshi, pair.codec, names=(name, str(codec_path)))
     return pair
 

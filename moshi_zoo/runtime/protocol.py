@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Literal
 
 from moshi_zoo.runtime.settings import TalkSettings
+from moshi_zoo.zoo.sampling import Sampling
 
 MAX_SEED = 2**31
 HEARD_COLOUR = b"\1"
@@ -80,18 +81,22 @@ def control_of(payload: bytes) -> Control | None:
     return Control(payload[0]) if len(payload) == 1 and payload[0] in list(Control) else None
 
 
-def read_query(query: Mapping[str, str]) -> ChatQuery:
+def read_query(query: Mapping[str, str], sampling: Sampling | None = None) -> ChatQuery:
     """Read the names that the official web client sends; others are ignored. Without a seed, chance gives one.
+
+    Args:
+        query: what the client asks for.
+        sampling: the model's, where it asks for nothing else.
 
     Raises:
         ValueError: if a value cannot be used.
     """
     seed = next((query[name] for name in ("text_seed", "audio_seed") if query.get(name)), None)
-    default = TalkSettings()
+    default, sampling = TalkSettings(), sampling or Sampling()
     settings = TalkSettings(
-        text_temperature=_number(query, "text_temperature", default.text_temperature, at_most=10.0),
+        text_temperature=_number(query, "text_temperature", sampling.text_temperature, at_most=10.0),
         text_top_k=_integer(query, "text_topk", default.text_top_k),
-        audio_temperature=_number(query, "audio_temperature", default.audio_temperature, at_most=10.0),
+        audio_temperature=_number(query, "audio_temperature", sampling.audio_temperature, at_most=10.0),
         audio_top_k=_integer(query, "audio_topk", default.audio_top_k),
         padding_bonus=_number(query, "pad_mult", default.padding_bonus, at_least=-100.0, at_most=100.0),
         seed=secrets.randbelow(MAX_SEED) if seed is None else _integer({"seed": seed}, "seed", 0),

@@ -18,10 +18,15 @@ from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.modules.code_embedding import NOTHING
 from moshi_zoo.modules.streaming import State
 from moshi_zoo.runtime.choosing import FREE, RowChoosing
+from moshi_zoo.runtime.compiled import Compiled, Tell
 from moshi_zoo.runtime.settings import Hooks, TalkSettings, opening_token
 from moshi_zoo.tokenizer import Tokenizer
 
 __all__ = ["FREE", "Rows", "admit", "chosen"]
+
+_COMPILED_WIDTH = 256
+"""Of the likeliest tokens and codes, those that a compiled step looks at: as many as the usual settings need. While any
+conversation wants more, steps are not the compiled ones."""
 
 
 class Rows:
@@ -31,12 +36,13 @@ class Rows:
         moshi: the model.
         tokenizer: its text's.
         batch_size: conversations B.
+        compiling: compile the steps, and tell so; None: they are not compiled.
 
     Attributes:
         device: of the model.
     """
 
-    def __init__(self, moshi: Moshi, tokenizer: Tokenizer, batch_size: int):
+    def __init__(self, moshi: Moshi, tokenizer: Tokenizer, batch_size: int, *, compiling: Tell | None = None):
         if tokenizer.vocab_size > moshi.temporal.vocab_size:
             raise ValueError(
                 f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {moshi.temporal.vocab_size}: this "
@@ -48,7 +54,6 @@ class Rows:
         with torch.inference_mode():
             self._state = moshi.init_state(batch_size)
             self._active = torch.zeros(batch_size, dtype=torch.bool, device=self.device)
-        self._state.num_steps = self.delay  # frames are returned from the first step on; who has none yet shows it
         self._state.set_active(self._active)
         self._choosing = RowChoosing(
             batch_size,
@@ -61,6 +66,7 @@ class Rows:
         self._openings = [moshi.pad_token] * batch_size
         self._num_frames = [0] * batch_size
         self._deaf = torch.zeros(batch_size, 1, 1, dtype=torch.bool, device=self.device)
+        self._compiled = Compiled(self._compilable, "Moshi's step", compiling) if compiling else None
 
     @torch.inference_mode()
     def begin(self, row: int, settings: TalkSettings, hooks: Hooks | None = None) -> None:
@@ -98,7 +104,7 @@ class Rows:
             codebooks, 1]; see :meth:`will_speak`. Those of other rows mean nothing.
         """
         self.open(rows)
-        return self._step(user_codes.masked_fill(self._deaf, NOTHING), rows)
+        return self._step(user_codes, rows)
 
     @property
     def hooked(self) -> bool:
@@ -122,14 +128,17 @@ class Rows:
 
     def admit(self, rows: Sequence[int]) -> None:
         """Let these rows move on in the next step, and no others."""
-        admit(rows, self._state, self._active)
+        admit(rows, self._state, self._active, always_masked=self._compiled is not None)
 
-    def recorded(self, user_codes: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`step` of the rows that are admitted, in work of the device alone."""
+    def recorded(self, user_codes: Tensor, widths: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
+        """As :meth:`step` of the rows that are admitted, in work of the device alone.
+
+        Args:
+            user_codes: as there.
+            widths: at least :attr:`widths`, as long as it is replayed; None: those of now.
+        """
         heard = user_codes.masked_fill(self._deaf, NOTHING)
-        text, codes = self.moshi.step(heard, self._state, self._choosing.recorded())
-        assert codes is not None
-        return text, codes
+        return self.moshi.advance(heard, self._state, self._choosing.recorded(widths))
 
     def advance(self, rows: Sequence[int]) -> None:
         """A step of these rows has been made."""
@@ -143,10 +152,21 @@ class Rows:
 
     def _step(self, user_codes: Tensor, rows: Sequence[int], *, opening: bool = False) -> tuple[Tensor, Tensor]:
         self.admit(rows)
-        text, codes = self.moshi.step(user_codes, self._state, self._choosing.choosers(rows, opening=opening))
-        assert codes is not None
+        if self._compiled is not None and (opening or not self.hooked) and self._is_usual():
+            text, codes = self._compiled(user_codes)
+        else:
+            heard = user_codes.masked_fill(self._deaf, NOTHING)
+            choosers = self._choosing.choosers(rows, opening=opening)
+            text, codes = self.moshi.advance(heard, self._state, choosers)
         self.advance(rows)
         return text, codes
+
+    def _is_usual(self) -> bool:
+        sizes = self.moshi.temporal.vocab_size, self.moshi.codebook_size
+        return all(min(width, size) <= _COMPILED_WIDTH for width, size in zip(self.widths, sizes, strict=True))
+
+    def _compilable(self, user_codes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.recorded(user_codes, (_COMPILED_WIDTH, _COMPILED_WIDTH))
 
 
 def chosen(rows: Collection[int], batch_size: int) -> Tensor:
@@ -154,16 +174,17 @@ def chosen(rows: Collection[int], batch_size: int) -> Tensor:
     return torch.tensor([row in rows for row in range(batch_size)])
 
 
-def admit(rows: Collection[int], state: State, active: Tensor) -> None:
+def admit(rows: Collection[int], state: State, active: Tensor, *, always_masked: bool = False) -> None:
     """Let these rows of a state move on from now, and no others.
 
     Args:
         rows: which.
         state: of all rows.
         active: tells the state which, bool [B]. Not needed on a CPU where all rows move on: nothing is then masked.
+        always_masked: mask even then, as compiled steps do.
     """
     active.copy_(chosen(rows, len(active)))
-    everybody = len(rows) == len(active) and active.is_cpu
+    everybody = len(rows) == len(active) and active.is_cpu and not always_masked
     if everybody != (state.active is None):
         state.set_active(None if everybody else active)
 

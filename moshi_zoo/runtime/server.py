@@ -9,7 +9,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -200,7 +200,7 @@ class Server:
         if len(self._sessions) >= self._setup.max_sessions:
             return FULL
         try:
-            return read_query(request.query)
+            return read_query(request.query, self.steps.conversations.sampling)
         except ValueError as error:
             return Ending("query", CloseCode.POLICY, str(error))
 
@@ -246,7 +246,8 @@ class Server:
     async def _models(self, request: web.Request) -> web.Response:
         served = self._served
         voices = [served.voice] if served.voice else []
-        return _json({"model": served.model, "codec": served.codec, "voices": voices})
+        sampling = asdict(self.steps.conversations.sampling) if self.steps.is_ready else None
+        return _json({"model": served.model, "codec": served.codec, "voices": voices, "sampling": sampling})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = self.metrics.as_prometheus(

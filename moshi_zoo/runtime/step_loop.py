@@ -23,7 +23,6 @@ from moshi_zoo.runtime.serve_metrics import ServeMetrics
 from moshi_zoo.runtime.settings import TalkSettings
 
 _STEPS_PER_FRAME = 4
-_WARM_UP_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ class StepLoop:
         self.loaded.set_running_or_notify_cancel()  # nobody can cancel it from here on
         try:
             conversations = self._load()
-            _warm_up(conversations)
+            conversations.warm_up()
         except BaseException as error:
             self.loaded.set_exception(error)
             return
@@ -250,11 +249,3 @@ class StepLoop:
         self.metrics.step_seconds.add(end - start)
         for row, (arrived, _) in frames.items():
             self.seats[row]._bring(Reply(spoken[row], late=self.metrics.frame_done(end - arrived)))
-
-
-def _warm_up(conversations: Conversations) -> None:
-    """Take the first, slow steps before anybody waits for them."""
-    row, silence = conversations.join(TalkSettings()), np.zeros(conversations.frame_size, np.float32)
-    for _ in range(_WARM_UP_STEPS):
-        conversations.step({row: silence})
-    conversations.leave(row)

@@ -18,8 +18,11 @@ from moshi_zoo.runtime.streams import Recording, frames, run, whole_frames
 from moshi_zoo.runtime.words import SpokenWord, WordStream
 
 ListeningMode = Literal["asr", "duplex"]
-SETTINGS = TalkSettings(text_temperature=0.0, mode="asr")
-"""The likeliest token: what was said leaves little to chance."""
+SETTINGS: dict[ListeningMode, TalkSettings] = {
+    "asr": TalkSettings(text_temperature=0.0, mode="asr"),
+    "duplex": TalkSettings(),
+}
+"""Who only listens takes the likeliest token: what was said leaves little to chance. Who talks draws as ever."""
 
 _LAST_WORD_S = 0.4  # to spell what begins last
 
@@ -50,7 +53,7 @@ class Transcriber:
         conversations: in which this becomes one; has the model.
         text_delay_s: how long after its sound the model writes a word. None: as it has learnt it.
         mode: in which the model listens; it becomes that of the settings.
-        settings: of the conversation.
+        settings: of the conversation; None: the usual ones of the mode.
         on_word: is told each word as soon as it is complete.
         silence: a frame in which nothing is said; some are needed after the end.
 
@@ -65,7 +68,7 @@ class Transcriber:
         *,
         text_delay_s: float | None = None,
         mode: ListeningMode = "asr",
-        settings: TalkSettings = SETTINGS,
+        settings: TalkSettings | None = None,
         on_word: Callable[[SpokenWord], None] | None = None,
         silence: Heard = None,
     ):
@@ -76,7 +79,7 @@ class Transcriber:
             text_delay_s = -conversations.text_layout.delay_s("asr" if is_mute else "heard")
         if text_delay_s < 0:
             raise ValueError(f"the text delay ({text_delay_s} s) must not be negative: words are written once heard")
-        self.settings = replace(settings, mode=mode)
+        self.settings = replace(settings or SETTINGS[mode], mode=mode)
         self.hooks = Hooks(on_text=self._known_text) if is_mute else None
         # of the first frames, no text could be known in training
         self._first = whole_frames(text_delay_s, rate)
@@ -129,7 +132,7 @@ def transcribe(
     *,
     text_delay_s: float | None = None,
     mode: ListeningMode = "asr",
-    settings: TalkSettings = SETTINGS,
+    settings: TalkSettings | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Transcript]:
     """Write recordings down, as many at a time as there are rows.
@@ -139,7 +142,7 @@ def transcribe(
         recordings: samples [S] at the codec's rate, or codes, int64 [user codebooks, T].
         text_delay_s: how long after its sound the model writes a word. None: as it has learnt it.
         mode: in which the model listens.
-        settings: of all.
+        settings: of all; None: the usual ones of the mode.
         on_done: is told the number of a recording when it has been written down.
     """
     silent = silence(conversations)

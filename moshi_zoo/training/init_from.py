@@ -51,8 +51,9 @@ class InitFrom(Callback):
     def _load(self, trainer: Trainer, stage: LightningModule) -> None:
         if not self.sources or trainer.ckpt_path is not None or not isinstance(stage, Stage):
             return
-        for source in self.sources.values():
+        for part, source in self.sources.items():
             check_tokenizer(source, stage.tokenizer)
+            stage.starts_from(part, source, read_config(uri.resolve(source)))
         loaded = [
             load_part(stage.net, part, source, stage.may_start_new, stage.adapted)
             for part, source in self.sources.items()

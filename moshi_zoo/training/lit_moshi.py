@@ -17,24 +17,25 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from moshi_zoo import registry
-from moshi_zoo.losses.cross_entropy import TokenLoss, chunked_cross_entropy, weighted_cross_entropy
-from moshi_zoo.losses.multistream import DepthModel, MultistreamLoss, Targets, code_loss
+from moshi_zoo.losses.multistream import MultistreamLoss
 from moshi_zoo.models.moshi import Moshi
 from moshi_zoo.models.user_heads import with_user_heads
-from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor, weight_in_use
+from moshi_zoo.modules.lora import LoraSize, adapter_state_dict, add_adapter, is_adapter_tensor
 from moshi_zoo.training.guarded_step import GuardedStep
 from moshi_zoo.training.learning_rates import LearningRates, parameter_groups
 from moshi_zoo.training.listening import Listening, ListeningSize
-from moshi_zoo.training.moshi_metrics import MoshiMetrics, Predictions
+from moshi_zoo.training.moshi_metrics import MoshiMetrics
 from moshi_zoo.training.moshi_samples import MoshiSamples
 from moshi_zoo.training.schedule import WarmupCosine, optimizer_steps
 from moshi_zoo.training.sharding import shard, whole
 from moshi_zoo.training.speech_alarms import SpeechAlarms
+from moshi_zoo.training.speech_objective import SpeechObjective
 from moshi_zoo.training.stage import Stage
+from moshi_zoo.training.step_rows import StepRows
+from moshi_zoo.training.text_layouts import check_text_layout
 from moshi_zoo.zoo.adapters import adapter_spec
-from moshi_zoo.zoo.config import Parent
-
-_IN_PROGRESS_BAR = ("loss", "text", "semantic")
+from moshi_zoo.zoo.config import Parent, ZooConfig
+from moshi_zoo.zoo.sampling import Sampling
 
 
 class LitMoshi(Stage):
@@ -61,6 +62,8 @@ class LitMoshi(Stage):
         chunk: positions whose logits are held at a time.
         checkpointing: keep only the inputs of the temporal layers for the backward pass.
         compile: compile the layers.
+        sampling: how to draw from the model: from the samples, and by all who talk with it later. None: as its parent
+            (``init_from: {net: …}``) says; samples then have a temperature of 0.7 for text and 0.6 for codes.
         codec: name or folder of the codec that made the codes, to hear the samples; None: nothing is heard.
         num_samples: conversations to answer at each validation: the users of the first validation dialogues.
         sample_frames: their length.
@@ -90,6 +93,7 @@ class LitMoshi(Stage):
         chunk: int = 1024,
         checkpointing: bool = False,
         compile: bool = False,
+        sampling: Sampling | None = None,
         codec: str | None = None,
         num_samples: int = 4,
         sample_frames: int = 250,
@@ -100,14 +104,15 @@ class LitMoshi(Stage):
             raise ValueError(f"accumulate ({accumulate}) and chunk ({chunk}) must be 1 or more")
         if not 0 < depth_fraction <= 1:
             raise ValueError(f"depth_fraction ({depth_fraction}) must be above 0 and at most 1")
-        self.objective, self.rates = loss, rates
+        self.loss, self.rates = loss, rates
         self.make_optimizer, self.make_schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.accumulate, self.depth_fraction, self.freeze, self.chunk = accumulate, depth_fraction, tuple(freeze), chunk
+        self.sampling = sampling
         self.lora, self.listens, self.checkpointing, self.compiles = lora, listening, checkpointing, compile
         self.listening: Listening | None = None
         self.samples = MoshiSamples(codec, count=num_samples, num_frames=sample_frames)
         self.guarded_step = GuardedStep("speech model", clip=clip)
-        self._logged: set[tuple[int, int]] = set()  # of each kind of step, the last stretch of steps with a row
+        self.rows = StepRows(in_progress_bar=("loss", "text", "semantic"))
 
     def configure_callbacks(self) -> list[Any]:
         """The alarms."""
@@ -138,11 +143,20 @@ class LitMoshi(Stage):
                 raise ValueError("listening: the head is not made for sharded weights: use DDP, or leave it out")
             self.listening = Listening(self.net, self.listens)
         shard(self.net, layers, self.device_mesh, methods=["hidden", "read", "step"])
+        is_sharded = self.device_mesh is not None
+        self.objective = SpeechObjective(self.net, self.loss, chunk=self.chunk, recompute=is_sharded)
 
     @property
     def spec(self) -> registry.Spec:
         """Of the net, or of its adapters."""
         return super().spec if self.lora is None else adapter_spec(super().spec, self.lora)
+
+    def starts_from(self, part: str, source: str, config: ZooConfig) -> None:
+        """Its text must go on as it was, or is warned of; a whole model is drawn from as before."""
+        if part == "net":
+            check_text_layout(self.text_layout, source, config, is_adapter=self.lora is not None)
+            if self.lora is None and self.sampling is None:  # an adapter has its model's wherever it is used
+                self.sampling = config.sampling
 
     def may_start_new(self, name: str) -> bool:
         """Adapters do."""
@@ -216,9 +230,10 @@ class LitMoshi(Stage):
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Measure; keep the users of the first dialogues."""
-        codes = batch["codes"]
-        targets = self.targets(codes)
-        self.validation_metrics.add(self.predict(codes, targets, self.denominators([targets])))
+        codes, objective = batch["codes"], self.objective
+        targets = objective.targets(codes)
+        denominators = objective.denominators([targets], self.sum_over_processes)
+        self.validation_metrics.add(objective.predict(codes, targets, denominators))
         self._listener(batch)(0)
         self._validated += 1
         if batch_idx == 0:
@@ -228,17 +243,17 @@ class LitMoshi(Stage):
         """Log what was measured, and let the model talk."""
         values = self.validation_metrics.finish(self.sum_over_processes, batches=max(self._validated, 1))
         values |= self._heard()
-        values |= self.samples.show(self, self.net, self.tokenizer)
+        values |= self.samples.show(self, self.net, self.tokenizer, self.sampling)
         self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
 
     def _speech_step(self, batch: Mapping[str, Tensor]) -> None:
-        optimizer = self._optimizers[0]
+        optimizer, objective = self._optimizers[0], self.objective
         parts = batch["codes"].chunk(self.accumulate)
-        targets = [self.targets(part) for part in parts]
-        denominators, listen = self.denominators(targets), self._listener(batch)
+        targets = [objective.targets(part) for part in parts]
+        denominators, listen = objective.denominators(targets, self.sum_over_processes), self._listener(batch)
         for number, (part, wanted) in enumerate(zip(parts, targets, strict=True)):
             with optimizer.toggle_model(sync_grad=part is parts[-1]):
-                said = self.predict(part, wanted, denominators, depth_fraction=self.depth_fraction)
+                said = objective.predict(part, wanted, denominators, depth_fraction=self.depth_fraction)
                 # processes take the mean of their gradients; the sum is wanted
                 self.manual_backward((said.loss + listen(number)) * self.trainer.world_size)
             self.train_metrics.add(said)
@@ -268,99 +283,20 @@ class LitMoshi(Stage):
         total = torch.zeros((), device=self.device)
         for tokens, mask in parts:
             with optimizer.toggle_model(sync_grad=tokens is parts[-1][0]):
-                loss = self.text_loss(tokens, mask)
+                loss = self.objective.text_alone(tokens, mask)
                 self.manual_backward(loss.total * (self.trainer.world_size / count))
             total += loss.total.detach()
         self._finish(optimizer, 1, {"text_only": float(self.sum_over_processes(total) / count)})
-
-    def text_loss(self, tokens: Tensor, mask: Tensor) -> TokenLoss:
-        """The loss of text alone, [B, T + 1], as Helium's; where ``mask`` [B, T] says."""
-        hidden = self.net.read(tokens[:, :-1])  # [B, T, D]
-        return chunked_cross_entropy(
-            hidden, weight_in_use(self.net.temporal.output), tokens[:, 1:], mask, chunk=self.chunk
-        )
 
     def _finish(self, optimizer: LightningOptimizer, number: int, values: dict[str, float]) -> None:
         schedule = self.trainer.lr_scheduler_configs[number].scheduler
         values["lr"] = optimizer.param_groups[0]["lr"]
         values["grad_norm"] = float(self.guarded_step(optimizer, schedule).norm)
-        values = {f"train/{name}": value for name, value in values.items()}
-        for name, value in values.items():
-            self.log(name, value, prog_bar=name.removeprefix("train/") in _IN_PROGRESS_BAR, logger=False)
-        # Lightning would repeat the values of the other kind of step in each row, or never come across one kind
-        step = self.global_step - 1
-        block = (number, step // max(self._log_every, 1))
-        if block not in self._logged:
-            self._logged = {(kind, index) for kind, index in self._logged if kind != number} | {block}
-            for logger in self.loggers:
-                logger.log_metrics(values, step)
-
-    def targets(self, codes: Tensor) -> Targets:
-        """What is to be said in dialogues, int64 [B, R, T]."""
-        targets, mask = self.net.targets(codes)  # [B, 1 + K, T]
-        return Targets(targets[:, 0], mask[:, 0], mask[:, 1:].transpose(0, 1))
-
-    def denominators(self, targets: Sequence[Targets]) -> Tensor:
-        """What the weights of a batch in parts are divided by: of all its parts, in all processes."""
-        own = [self.objective.denominators(part, **self._names) for part in targets]
-        return self.sum_over_processes(torch.stack(own).sum(0))
-
-    def predict(
-        self, codes: Tensor, targets: Targets, denominators: Tensor, *, depth_fraction: float = 1.0
-    ) -> Predictions:
-        """Predict dialogues [B, R, T]; the loss is their share of the mean that the denominators belong to.
-
-        Args:
-            codes: of the dialogues.
-            targets: what is to be said in them.
-            denominators: of the whole batch.
-            depth_fraction: as of :meth:`Moshi.hidden`.
-        """
-        net, hidden = self.net, self.net.hidden(codes, depth_fraction=depth_fraction)
-        weights = self.objective.weights(targets, denominators, **self._names)
-        text = weighted_cross_entropy(
-            hidden.text, weight_in_use(net.temporal.output), targets.text, weights.text, chunk=self.chunk
-        )
-        # those that the depth transformer saw stand for all that have something to learn
-        useful = targets.audio_mask.any(0).sum().clamp(min=1)
-        share = (len(hidden.positions) / useful).clamp(max=1.0)
-        audio_weights = weights.audio.flatten(1)[:, hidden.positions] / share  # [K, N]
-        audio = code_loss(
-            self._depth,
-            hidden.context,
-            hidden.tokens,
-            audio_weights,
-            chunk=self.chunk,
-            recompute=self.device_mesh is not None,
-        )
-        return Predictions(
-            loss=text.total + audio.total,
-            text=targets.text,
-            text_mask=targets.text_mask,
-            text_nats=text.nats,
-            text_hits=text.hits,
-            audio_mask=hidden.audio_mask,
-            audio_nats=audio.nats,
-            audio_hits=audio.hits,
-        )
-
-    @property
-    def _depth(self) -> DepthModel:
-        depth = self.net.depth
-        return DepthModel(depth, lambda: weight_in_use(depth.output), list(depth.parameters()), depth.chunk)
-
-    @property
-    def _names(self) -> dict[str, int]:
-        net = self.net
-        return {"pad": net.pad_token, "epad": net.epad_token, "num_own": net.num_own_codebooks}
+        self.rows.log(self, values, kind=number)
 
     @property
     def _data(self) -> Any:
         return getattr(self.trainer, "datamodule", None)
-
-    @property
-    def _log_every(self) -> int:
-        return getattr(self.trainer, "log_every_n_steps", 50)
 
     @property
     def _optimizers(self) -> list[LightningOptimizer]:
@@ -369,7 +305,7 @@ class LitMoshi(Stage):
 
     def _metrics(self) -> MoshiMetrics:
         return MoshiMetrics(
-            num_generated=self.net.num_generated, device=self.device, tokenizer=self.tokenizer, **self._names
+            num_generated=self.net.num_generated, device=self.device, tokenizer=self.tokenizer, **self.objective.names
         )
 
 

@@ -22,6 +22,7 @@ from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.samples import log_audio, log_picture, log_texts
 from moshi_zoo.zoo import folder, uri
 from moshi_zoo.zoo.config import Parent, read_config
+from moshi_zoo.zoo.sampling import Sampling
 
 # Not the likeliest text: in no single frame is it likelier to begin a word than to wait, so Moshi would wait for ever.
 _CHOOSERS = Choosers(text=Sampler(temperature=0.7, top_k=25), codes=Sampler(temperature=0.6, top_k=50))
@@ -65,8 +66,16 @@ class MoshiSamples:
         """Look at the first batch [B, R, T] of a validation."""
         self._codes = codes[: self.count, :, : self.num_frames]
 
-    def show(self, stage: LightningModule, net: Moshi, tokenizer: Tokenizer | None) -> dict[str, float]:
+    def show(
+        self, stage: LightningModule, net: Moshi, tokenizer: Tokenizer | None, sampling: Sampling | None = None
+    ) -> dict[str, float]:
         """Talk to them. Every process calls this: it may hold a share of the weights.
+
+        Args:
+            stage: to log to.
+            net: the model.
+            tokenizer: of its text; None: nothing is said.
+            sampling: how to draw from it; None: somewhat more carefully than who talks with it later.
 
         Returns:
             ``talk/tokens``: of text a minute; ``talk/repeated``: share of short sequences of them that were there
@@ -77,7 +86,7 @@ class MoshiSamples:
             return {}
         own = 1 + net.num_own_codebooks
         with torch.compiler.set_stance("force_eager"):
-            said = replies(net, self._codes[:, own:], choosers=_CHOOSERS, seeds=list(range(len(self._codes))))
+            said = replies(net, self._codes[:, own:], choosers=_choosers(sampling), seeds=list(range(len(self._codes))))
         expected = Replies(self._codes[:, 0], self._codes[:, 1:own])
         words = _Words(net, tokenizer)
         self._log(stage, net, words, said, expected)
@@ -127,6 +136,13 @@ class MoshiSamples:
             assert self.codec_name is not None
             self._codec = cast("Mimi", folder.load(_folder(self.codec_name)))
         return self._codec
+
+
+def _choosers(sampling: Sampling | None) -> Choosers:
+    if sampling is None:
+        return _CHOOSERS
+    text, codes = Sampler(sampling.text_temperature, top_k=25), Sampler(sampling.audio_temperature, top_k=250)
+    return Choosers(text, codes)
 
 
 def _folder(codec: str) -> Path:

@@ -1,6 +1,7 @@
 """The base of all stages: it makes the net late, knows what the net is made of, and says which weights to publish."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from moshi_zoo import registry
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.training.sharding import whole_state_dict
-from moshi_zoo.zoo.config import Parent, TextLayout
+from moshi_zoo.zoo.config import Parent, ZooConfig
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 
 
 class Stage(LightningModule):
@@ -37,6 +40,7 @@ class Stage(LightningModule):
         self.make_net = net
         self.parents: list[Parent] = []  # zoo folders that this stage started from
         self.started_parts: list[str] = []  # parts of the net that they brought
+        self.sampling: Sampling | None = None  # how to draw from what it trains, where that is a speech language model
 
     def configure_model(self) -> None:
         """Make the network, once; subclasses add theirs after calling this."""
@@ -72,6 +76,18 @@ class Stage(LightningModule):
     def text_layout(self) -> TextLayout:
         """How words lie in the data module's row of text, if it has one; whoever uses the weights needs to know."""
         return TextLayout(**getattr(getattr(self.trainer, "datamodule", None), "text_layout", {}))
+
+    def starts_from(self, part: str, source: str, config: ZooConfig) -> None:
+        """Look at a model that the net starts from, before its weights are loaded; by default nothing is to be seen.
+
+        Args:
+            part: of the net that it brings; ``net``: all of it.
+            source: its name.
+            config: of its zoo folder.
+
+        Raises:
+            ValueError: if the stage cannot go on from it.
+        """
 
     def may_start_new(self, name: str) -> bool:
         """Whether a weight of the net may be missing in the model that the net starts from (``init_from``).
@@ -120,14 +136,17 @@ class Stage(LightningModule):
         return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the lineage, so that a resumed run still knows its parents."""
+        """Keep the lineage, so that a resumed run still knows its parents, and what it has from them."""
         checkpoint["parents"] = [{"name": p.name, "sha256": p.sha256} for p in self.parents]
         checkpoint["started_parts"] = self.started_parts
+        checkpoint["sampling"] = asdict(self.sampling) if self.sampling else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the lineage."""
         self.parents = [Parent(**p) for p in checkpoint.get("parents", [])]
         self.started_parts = checkpoint.get("started_parts", [])
+        if self.sampling is None and checkpoint.get("sampling"):
+            self.sampling = Sampling(**checkpoint["sampling"])
 
 
 def _do_nothing() -> None:

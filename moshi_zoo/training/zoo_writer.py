@@ -54,5 +54,6 @@ class ZooWriter(Callback):
                 licence=self.licence,
                 tokenizer=stage.tokenizer,
                 text_layout=stage.text_layout,
+                sampling=stage.sampling,
             )
         self._written = True

@@ -3,7 +3,7 @@
 An adapter's first parent is the model that it adapts: the weights that stood still while it learnt.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from moshi_zoo.modules.lora import DEFAULT, Lora, LoraSize, attach_adapter
 from moshi_zoo.modules.lora_layers import LowRank
 from moshi_zoo.registry import Spec
 from moshi_zoo.zoo import folder
-from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.config import ZooConfig, read_config
 from moshi_zoo.zoo.deferred import compute, computed, defer
 from moshi_zoo.zoo.names import Tensors
 
@@ -67,6 +67,18 @@ def open_merged_weights(base: Path, adapter: Path) -> Tensors:
     }
 
 
+def config_with_adapter(base: Path, adapter: Path) -> ZooConfig:
+    """The config of a model with an adapter: what the adapter has learnt beside it counts, too.
+
+    Args:
+        base: zoo folder of the model.
+        adapter: zoo folder of the adapter.
+    """
+    config, added = read_config(base), read_config(adapter)
+    text_layout = config.text_layout.extended(added.text_layout)
+    return replace(config, text_layout=text_layout, sampling=added.sampling or config.sampling)
+
+
 def _merged(part: LowRank, weight: Tensor) -> Tensor:
     return defer(torch.empty_like(weight, device="meta"), lambda: part.merged_into(compute(weight)))
 
@@ -77,10 +89,15 @@ def _read(adapter: Path, base: Path) -> Lora:
         raise ValueError(f"{adapter} is a {config.component}, which is no adapter")
     if not config.parents:
         raise ValueError(f"{adapter}: its config.yaml names no parent, so that nobody knows which model it adapts")
-    needed, found = config.parents[0], read_config(base).sha256
-    if needed.sha256 != found:
+    needed, found = config.parents[0], read_config(base)
+    if needed.sha256 != found.sha256:
         raise ValueError(
-            f"{adapter} adapts {needed.name} with the sha256 {needed.sha256[:12]}…, but {base} has {found[:12]}…: an "
-            "adapter fits only the weights beside which it learnt"
+            f"{adapter} adapts {needed.name} with the sha256 {needed.sha256[:12]}…, but {base} has "
+            f"{found.sha256[:12]}…: an adapter fits only the weights beside which it learnt"
+        )
+    if config.text_layout.contradicts(found.text_layout):
+        raise ValueError(
+            f"{adapter} has learnt with the text layout {config.text_layout}, but {base} with {found.text_layout}: "
+            "together they would write neither. Train it anew; without data.text_of, it learns as its model did"
         )
     return cast("Lora", folder.load(adapter))

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from moshi_zoo import __version__, registry
+from moshi_zoo.zoo.sampling import Sampling, read_sampling
+from moshi_zoo.zoo.text_layout import TextLayout, read_text_layout
 
 FILE = "config.yaml"
 _MAX_BYTES = 256 * 1024
-_TEXT_OF = ("", "moshi", "user", "both", "moshi_and_heard")
-_DELAYS_S = {"duplex": 0.0, "asr": -0.64, "tts": 0.4, "heard": 0.0}
-_LONGEST_DELAY_S = 60.0
+_NO_TEXTS = {"init_args", "parents", "text_layout", "sampling"}
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,6 @@ class Parent:
 
     name: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class TextLayout:
-    """How words lie in the row of text that a speech language model has learnt; empty where that is not known.
-
-    Args:
-        of: whose words there are in a conversation: ``moshi``, ``user``, ``both``, or ``moshi_and_heard``.
-        delays_s: how much earlier than the speech they are, in seconds, in each mode that was trained (``duplex``,
-            ``asr``, ``tts``); ``heard``: those of the user's in a conversation. Below 0 they follow it.
-    """
-
-    of: str = ""
-    delays_s: dict[str, float] = field(default_factory=dict)
-
-    def delay_s(self, mode: str) -> float:
-        """Of one mode; where it is not known, that of the nano recipes."""
-        return self.delays_s.get(mode, _DELAYS_S[mode])
 
 
 @dataclass(frozen=True)
@@ -59,6 +41,7 @@ class ZooConfig:
         data_sha256: of the manifest they were trained on; empty: unknown.
         tokenizer_sha256: of ``tokenizer.model``; empty: the model speaks no text.
         text_layout: of a speech language model.
+        sampling: likewise; None: nothing is said of it.
         version: of moshi_zoo.
     """
 
@@ -71,6 +54,7 @@ class ZooConfig:
     data_sha256: str = ""
     tokenizer_sha256: str = ""
     text_layout: TextLayout = field(default_factory=TextLayout)
+    sampling: Sampling | None = None
     version: str = field(default=__version__)
 
     @property
@@ -84,6 +68,8 @@ def write_config(folder: Path, config: ZooConfig) -> None:
     content: dict[str, Any] = {**asdict(config), "parents": [asdict(p) for p in config.parents]}
     if config.text_layout == TextLayout():
         del content["text_layout"]
+    if config.sampling is None:
+        del content["sampling"]
     (folder / FILE).write_text(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
@@ -118,14 +104,15 @@ def _checked(content: Any) -> ZooConfig:
     parents = content.get("parents", [])
     if not isinstance(parents, list):
         raise ValueError(f"parents must be a list, not {parents!r}")
-    texts = {key: _text(key, content[key]) for key in content.keys() - {"init_args", "parents", "text_layout"}}
+    texts = {key: _text(key, content[key]) for key in content.keys() - _NO_TEXTS}
     config = ZooConfig(
         **texts,
         init_args=_mapping("init_args", content["init_args"]),
         parents=tuple(
             Parent(_text("name", p.get("name")), _text("sha256", p.get("sha256"))) for p in map(_parent, parents)
         ),
-        text_layout=_text_layout(content.get("text_layout", {})),
+        text_layout=read_text_layout(content.get("text_layout", {})),
+        sampling=read_sampling(content["sampling"]) if "sampling" in content else None,
     )
     registry.from_portable(config.spec)
     return config
@@ -133,21 +120,6 @@ def _checked(content: Any) -> ZooConfig:
 
 def _parent(value: Any) -> dict[str, Any]:
     return _mapping("a parent", value)
-
-
-def _text_layout(value: Any) -> TextLayout:
-    layout = _mapping("text_layout", value)
-    for key in layout.keys() - {"of", "delays_s"}:
-        raise ValueError(registry.unknown("entry of text_layout", str(key), ["of", "delays_s"]))
-    of, delays = layout.get("of", ""), _mapping("text_layout.delays_s", layout.get("delays_s", {}))
-    if of not in _TEXT_OF:
-        raise ValueError(f"text_layout.of is {of!r}; it must be one of {', '.join(_TEXT_OF[1:])}")
-    for mode, delay in delays.items():
-        if mode not in _DELAYS_S:
-            raise ValueError(registry.unknown("mode of text_layout", str(mode), list(_DELAYS_S)))
-        if type(delay) not in (int, float) or not -_LONGEST_DELAY_S <= delay <= _LONGEST_DELAY_S:
-            raise ValueError(f"text_layout.delays_s.{mode} is {delay!r}; it must be a number of seconds, 60 at most")
-    return TextLayout(of, {mode: float(delay) for mode, delay in delays.items()})
 
 
 def _mapping(name: str, value: Any) -> dict[str, Any]:

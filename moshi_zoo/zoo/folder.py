@@ -21,11 +21,13 @@ from moshi_zoo.tokenizer import FILE as TOKENIZER
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import config as config_file
 from moshi_zoo.zoo.card import model_card
-from moshi_zoo.zoo.config import Parent, TextLayout, ZooConfig, read_config, write_config
+from moshi_zoo.zoo.config import Parent, ZooConfig, read_config, write_config
 from moshi_zoo.zoo.deferred import computed
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.outline import laid_out, outline
+from moshi_zoo.zoo.sampling import Sampling
 from moshi_zoo.zoo.tensor_file import open_tensors, write_tensors
+from moshi_zoo.zoo.text_layout import TextLayout
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
@@ -41,6 +43,7 @@ def save(
     data_sha256: str = "",
     tokenizer: Tokenizer | None = None,
     text_layout: TextLayout | None = None,
+    sampling: Sampling | None = None,
     notes: Callable[[ZooConfig], str] = lambda config: "",
 ) -> ZooConfig:
     """Write a zoo folder; one that is there already is replaced as a whole, so readers never see half of it.
@@ -55,6 +58,7 @@ def save(
         data_sha256: of the manifest they were trained on.
         tokenizer: of the text that the model speaks.
         text_layout: of a speech language model, where it is known.
+        sampling: how to draw from a speech language model; None: nothing is said of it.
         notes: gives what else its model card shall say, in Markdown, by its config.
 
     Raises:
@@ -80,6 +84,7 @@ def save(
             data_sha256=data_sha256,
             tokenizer_sha256=tokenizer.sha256 if tokenizer else "",
             text_layout=text_layout or TextLayout(),
+            sampling=sampling,
         )
         write_config(new, config)
         (new / CARD).write_text(model_card(folder.name, config, num_parameters(spec), notes(config)))

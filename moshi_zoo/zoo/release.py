@@ -14,6 +14,7 @@ from moshi_zoo.zoo.deferred import compute, defer
 from moshi_zoo.zoo.fit import check_fit
 from moshi_zoo.zoo.lineage import Ancestor
 from moshi_zoo.zoo.names import Tensors
+from moshi_zoo.zoo.sampling import Sampling
 from moshi_zoo.zoo.tensor_file import open_tensors
 
 Precision = Literal["same", "float32", "float16", "bfloat16"]
@@ -26,6 +27,7 @@ def release(
     licence: str,
     parents: Iterable[Parent],
     precision: Precision = "same",
+    sampling: Sampling | None = None,
     notes: Callable[[ZooConfig], str],
 ) -> ZooConfig:
     """Write a zoo folder to hand on.
@@ -37,6 +39,7 @@ def release(
         parents: as :func:`known_parents` names them.
         precision: of the weights; ``same``: that of the source. float16 takes half the bytes of float32, which it is
             loaded as; its rounding is an eighth of bfloat16's.
+        sampling: how to draw from it; None: as the source says.
         notes: gives what its model card shall say beside what its config does.
 
     Raises:
@@ -61,6 +64,7 @@ def release(
         data_sha256=config.data_sha256,
         tokenizer=convert.tokenizer_beside(source),
         text_layout=config.text_layout,
+        sampling=sampling or config.sampling,
         notes=notes,
     )
 

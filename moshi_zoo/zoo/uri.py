@@ -34,7 +34,8 @@ def resolve(name: str | Path) -> Path:
 
     Args:
         name: a zoo folder; a run's folder; the name of a folder in ``checkpoints/`` or of a run in ``runs/``; that of a
-            model that ships with the repository; or ``hf://owner/name[@revision]``, downloaded unless it is here.
+            model that ships with the repository; or ``hf://owner/name[@revision]``, downloaded unless it is here. A
+            folder that is something else does not count, whatever its name.
 
     Raises:
         ValueError: if there is none, with the nearest names.
@@ -49,8 +50,9 @@ def resolve(name: str | Path) -> Path:
             f"{text.partition('://')[0]}:// is no place for models; what is: a name, a folder, hf://owner/name"
         )
     path = Path(name)
-    candidates = [path] if path.exists() else [CHECKPOINTS / path, RUNS / path]
-    found = [folder for folder in map(_zoo_folder_at, candidates) if folder]
+    if (here := _zoo_folder_at(path)) is not None:
+        return here
+    found = [folder for folder in (_zoo_folder_at(home / path) for home in _homes(path)) if folder]
     if len(found) > 1:
         raise ValueError(f"{text!r} is both {found[0]} and {found[1]}; name the folder")
     if found:
@@ -85,6 +87,11 @@ def entry(name: str, folder: Path) -> Entry:
         return Entry(name, folder, None, str(error))
 
 
+def _homes(path: Path) -> list[Path]:
+    """Where else a name may be; what goes up or begins at the root is no name."""
+    return [] if path.is_absolute() or ".." in path.parts else [CHECKPOINTS, RUNS]
+
+
 def _zoo_folder_at(path: Path) -> Path | None:
     return next((folder for folder in (path, path / "zoo") if is_zoo_folder(folder)), None)
 
@@ -94,12 +101,12 @@ def _why_not(text: str, path: Path) -> str:
         return f"{text} is a file, a model is a folder: `python -m moshi_zoo import {text} --format ... --out DIR`"
     if (run := next((p for p in (path, RUNS / path) if (p / "checkpoints").is_dir()), None)) is not None:
         return f"the run {run} has no zoo folder yet: it is written after the first validation and at the end"
-    if path.is_dir():
-        return f"{text} is no zoo folder: config.yaml and model.safetensors are not both there"
     if (known := catalogue.catalogue().get(text)) is not None:
         if known.ships:
             return f"{text} ships with the repository, and is not in this installation: clone it, and start from there"
         return f"{text} is not here yet: `python -m moshi_zoo download {text}` fetches it ({known.size / 1e9:.1f} GB)"
+    if path.is_dir():
+        return f"{text} is no zoo folder: config.yaml and model.safetensors are not both there"
     if text in registry.names():
         return (
             f"{text!r} is a preset: sizes without weights. Train it (`python -m moshi_zoo fit --config recipes/...`), "

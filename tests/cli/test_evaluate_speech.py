@@ -1,6 +1,7 @@
 """``evaluate duplex``, ``asr`` and ``tts``, with a Moshi, a codec and a listener of random weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from moshi_zoo.evaluation import duplex_conversations, listener_training
 from moshi_zoo.evaluation.listener import Listener
 from moshi_zoo.runtime.talk import Reply
 from moshi_zoo.runtime.words import SpokenWord
+from moshi_zoo.zoo.config import read_config, write_config
+from moshi_zoo.zoo.sampling import Sampling
 from tests.cli import conversational
 from tests.cli.codecs import tiny_codec
 
@@ -51,6 +54,17 @@ def test_conversations_are_measured_heard_and_seen(home, moshi_zoo):
     assert pictures >= {"answers.png", *(wav.with_suffix(".png").name for wav in wavs)}
     wav, rate = audio.read(wavs[0])
     assert wav.shape == (2, (conversational.FRAMES + 12) * rate * 2 // 25)
+
+
+def test_conversations_are_drawn_as_the_model_says_unless_the_user_says_otherwise(home, moshi_zoo):
+    config = read_config(Path("checkpoints/tiny"))
+    write_config(Path("checkpoints/tiny"), replace(config, sampling=Sampling(0.3, 0.5)))
+    words = ["evaluate", "duplex", "--model", "tiny", "--data", "store", "--measure", "text", "--limit", 1]
+    for more, expected in (([], (0.3, 0.5)), (["--text-temperature", 0], (0, 0.5))):
+        code, _, err = moshi_zoo(*words, *more)
+        assert code == 0, err
+        talk = results("duplex")["settings"]["talk"]
+        assert (talk["text_temperature"], talk["audio_temperature"]) == expected
 
 
 def test_what_is_written_down_of_the_user_is_measured_if_anything_is(home, moshi_zoo, monkeypatch):

@@ -12,6 +12,7 @@ import yaml
 from moshi_zoo.__main__ import main
 from moshi_zoo.zoo import folder, licences
 from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.sampling import Sampling
 from tests.cli.conftest import RECIPE
 
 FACTS = {
@@ -108,6 +109,21 @@ def test_figures_of_the_model_before_it_was_rounded_are_marked(run, moshi_zoo):
     assert "held_out  # before rounding" in Path("checkpoints/our-toy/README.md").read_text()
 
 
+def test_a_release_is_drawn_from_as_the_facts_say_or_as_its_model(run, moshi_zoo):
+    released, facts = Path("checkpoints/our-toy"), {"text_temperature": 0.3, "audio_temperature": 0.5}
+    assert moshi_zoo("release", "tuned", *WORDS)[0] == 0
+    assert read_config(released).sampling is None
+    write_facts(sampling=facts)
+    assert moshi_zoo("release", "tuned", *WORDS)[0] == 0
+    assert read_config(released).sampling == Sampling(0.3, 0.5)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "sampling": {"text_temperature": 0.1}}))
+    for more, expected in ((facts, Sampling(0.3, 0.5)), (None, Sampling(0.1, 0.8))):
+        write_facts(sampling=more)
+        assert moshi_zoo("release", "tuned", *WORDS)[0] == 0
+        assert read_config(released).sampling == expected
+
+
 def test_a_release_without_its_run_says_what_is_known(run, moshi_zoo):
     shutil.copytree(run, "checkpoints/alone")
     code, _, err = moshi_zoo("release", "alone", *WORDS)
@@ -123,6 +139,11 @@ def test_a_release_without_its_run_says_what_is_known(run, moshi_zoo):
         ({"limits": None}, "facts.yaml does not say: limits"),
         ({"limit": "x"}, "facts.yaml: no entry is called 'limit'; did you mean limits"),
         ({"minutes": "many"}, "facts.yaml: minutes is 'many'; it must be a number"),
+        ({"sampling": 0.3}, "facts.yaml: sampling is 0.3; it must be a mapping"),
+        (
+            {"sampling": {"text": 0.3}},
+            "facts.yaml: no entry of sampling is called 'text'",
+        ),
         ({"data": "toys"}, "facts.yaml: data is 'toys'; it must be a list"),
         ({"figures": [{"results": "figures"}]}, "an entry of figures is {results: FOLDER, measures: [NAME, ...]}"),
         ({"figures": [{"results": "nowhere", "measures": ["right"]}]}, "nowhere does not exist"),

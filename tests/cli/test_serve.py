@@ -54,7 +54,8 @@ def test_a_model_is_served_until_a_signal_comes(moshi_zoo, models, monkeypatch):
     say_where = verb._say_where
     monkeypatch.setattr(verb, "_say_where", on_ready)
     handler = signal.getsignal(signal.SIGTERM)
-    code, out, err = moshi_zoo("serve", "--model", "moshi", "--port", 0, "--max-sessions", 2)
+    words = "--max-sessions", 2, "--compile", "never", "--threads", 1
+    code, out, err = moshi_zoo("serve", "--model", "moshi", "--port", 0, *words)
     assert code == 0
     assert "Open http://127.0.0.1:" in out
     assert found["metadata"]["model"] == "moshi"
@@ -72,6 +73,8 @@ def test_a_model_is_served_until_a_signal_comes(moshi_zoo, models, monkeypatch):
         (["--model", "moshi", "--host", "0.0.0.0"], "give a token (--token WORD"),
         (["--model", "moshi", "--token", "short"], "can be guessed"),
         (["--model", "moshi", "--max-sessions", "0"], "max_sessions (0) must be 1 or more"),
+        (["--model", "moshi", "--threads", "0"], "threads (0) must be 1 or more"),
+        (["--model", "moshi", "--weights", "int8", "--compile", "always"], "leave --compile away"),
         (["--model", "moshi", "--ssl-cert", "cert.pem"], "--ssl-cert and --ssl-key belong together"),
         (["--model", "moshi", "--ssl-cert", "cert.pem", "--ssl-key", "key.pem"], "there is no file cert.pem"),
         (["--model", "moshi", "--static", "checkpoints"], "has no index.html"),

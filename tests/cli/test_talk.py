@@ -1,6 +1,7 @@
 """The verb `talk`."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from moshi_zoo.cli.talk import TextLine
 from moshi_zoo.data import audio
 from moshi_zoo.runtime.conversations import Spoken
+from moshi_zoo.zoo.config import read_config, write_config
+from moshi_zoo.zoo.sampling import Sampling
 from tests.runtime.pairs import save_pair
 
 
@@ -72,6 +75,18 @@ def test_a_folder_of_users_gets_a_folder_of_the_same_replies(here, moshi_zoo):
     assert code == 0, err
     for name in ("a.wav", "b.wav"):
         assert np.array_equal(audio.read(f"replies/{name}")[0], audio.read(f"others/{name}")[0])
+
+
+def test_who_names_no_temperatures_talks_at_those_of_the_model(here, moshi_zoo):
+    config = read_config(here / "moshi")
+    write_config(here / "moshi", replace(config, sampling=Sampling(0.0, 0.0)))
+    words = ("talk", "users/a.wav", "--model", "moshi", "--tail", 0.2, "--json", "words.json", "--out", "reply.wav")
+    said = []
+    for more in ((), ("--seed", 1), ("--seed", 1, "--text-temperature", 1.0)):
+        code, _, err = moshi_zoo(*words, *more)
+        assert code == 0, err
+        said.append((here / "words.json").read_text())
+    assert said[0] == said[1] != said[2], "at 0 there is no chance"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The user's words between Moshi's own."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moshi_zoo.data.alignments import OTHER, Word
 from moshi_zoo.data.heard_words import HeardWords
 from moshi_zoo.data.text_row import TextRowBuilder, TimedTokens
 from moshi_zoo.tokenizer import Tokenizer
@@ -27,7 +29,8 @@ def own_row(words, num_frames):
 def written(row, words, delay_s=0.4):
     """The row with the user's words, and how many are lost."""
     row = row.copy()
-    lost = HeardWords(frame_rate=RATE, pad=PAD, mark=MARK, delay_s=delay_s).write(row, timed(*words))
+    said = [Word(text, start, start + 0.2, OTHER) for start, text in words]
+    lost = HeardWords(TOKENS, frame_rate=RATE, delay_s=delay_s).write(row, said)
     return row, lost
 
 
@@ -79,3 +82,22 @@ def test_words_behind_the_end_and_without_tokens_are_lost():
     row, lost = written(full, [(0.1, "two"), (0.3, "is")])
     assert lost == 2
     assert (row == full).all()
+
+
+def test_what_an_aligner_takes_for_one_word_is_announced_part_by_part_in_one_piece():
+    own = np.full(40, PAD)
+    own[12:16] = TOKENS("one")[0]
+    row, lost = written(own, [(0.4, "what is the")])
+    assert lost == 0
+    heard = TOKENIZER.words_heard(row)
+    assert [text for _, text in heard] == [" what", " is", " the"]
+    first = heard[0][0] - 1
+    tokens = [token for part in ("what", "is", "the") for token in (MARK, *TOKENS(part))]
+    assert row[first : first + len(tokens)].tolist() == tokens
+    assert first >= 16, "it waits until all of it has room"
+
+
+def test_without_a_mark_nothing_can_be_written():
+    bare = Tokenizer.train([" ".join(SAID)] * 3, vocab_size=300, control_tokens=1, size="at most")
+    with pytest.raises(ValueError, match="no spare control token"):
+        HeardWords(WordTokens(bare), frame_rate=RATE, delay_s=0.4)

@@ -94,6 +94,8 @@ def test_rows_draw_what_their_sampler_would_draw_whatever_their_neighbours_do(sa
     rows.set(0, Sampler())
     again = [rows(one, lots)[1] for one, lots in zip(batch, chances, strict=True)]
     assert drawn == again
+    wider = [rows(one, lots, 50)[1] for one, lots in zip(batch, chances, strict=True)]
+    assert drawn == wider
 
 
 def test_rows_have_no_nucleus():

@@ -40,6 +40,15 @@ def test_changed_entries_are_noticed():
     torch.testing.assert_close(book.decode(torch.tensor([1])), 6 * before)
 
 
+def test_fixed_entries_stay_but_not_in_a_copy():
+    codebook = Codebook(4, 2)
+    codebook.embedding_sum.copy_(torch.eye(4, 2))
+    codebook.fix()
+    codebook.embedding_sum.fill_(5.0)
+    assert torch.equal(codebook.entries()[0], torch.eye(4, 2))
+    assert torch.equal(copy.deepcopy(codebook).entries()[0], torch.full((4, 2), 5.0))
+
+
 def test_a_copy_remembers_no_entries_of_the_original():
     book = Codebook(4, 2)
     book.initialize(torch.randn(20, 2), generator=seeded(), iterations=2)

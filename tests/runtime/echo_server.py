@@ -20,7 +20,7 @@ class EchoServer:
 
     def __init__(self):
         self.health = {"status": "ok", "sessions": 0, "max_sessions": 1, "model": "echo"}
-        self.models = {"model": "echo", "codec": "echo codec", "voices": []}
+        self.models = {"model": "echo", "codec": "echo codec", "voices": [], "sampling": None}
         self.token = ""
         self.refusal = ""  # says this instead of a handshake
         self.hears = False  # writes down what it hears, or so it says

@@ -16,6 +16,7 @@ from moshi_zoo.runtime.conversations import Full, Spoken
 from moshi_zoo.runtime.limits import Limits
 from moshi_zoo.runtime.protocol import Kind
 from moshi_zoo.runtime.server import Served, Server, Setup
+from moshi_zoo.zoo.sampling import Sampling
 
 FRAME = 1920
 MODEL = Served("runs/echo")
@@ -33,6 +34,7 @@ class Echoes:
     """
 
     sample_rate, frame_size, frame_rate = 24000, FRAME, 12.5
+    sampling = Sampling(0.3, 0.5)
 
     def __init__(self, max_sessions=2, *, step_s=0.0, delay=0, hears=False):
         self.max_sessions, self.step_s, self.delay, self.hears = max_sessions, step_s, delay, hears
@@ -51,6 +53,9 @@ class Echoes:
             raise Full("all taken")
         self.joined[row], self.counts[row] = settings, 0
         return row
+
+    def warm_up(self):
+        self._check_thread()
 
     def leave(self, row):
         self._check_thread()

@@ -8,6 +8,7 @@ import torch
 
 from moshi_zoo.runtime.conversations import Conversations, Full, Hooks, TalkSettings
 from moshi_zoo.runtime.rows import FREE
+from moshi_zoo.zoo.sampling import Sampling
 from tests.runtime.pairs import conversations, pair
 
 FRAME = 1920
@@ -44,6 +45,16 @@ def tokens(spoken):
 
 def voice(spoken):
     return torch.stack([s.codes for s in spoken if s.codes is not None], dim=1)
+
+
+def test_a_model_that_says_how_to_draw_from_it_is_drawn_from_so_unless_the_settings_say_otherwise():
+    made, frames = pair(), coded(12)
+    calm = Conversations(made.moshi, None, made.tokenizer, sampling=Sampling(0.2, 0.1))
+    drawn = [tokens(alone(calm, frames, settings)) for settings in (None, TalkSettings(), TalkSettings(0.2, 25, 0.1))]
+    assert drawn[0] == drawn[1] == drawn[2]
+    usual = conversations(sound=False)
+    assert drawn[0] != tokens(alone(usual, frames, TalkSettings()))
+    assert tokens(alone(calm, frames, TalkSettings(0.7, 25, 0.8))) == tokens(alone(usual, frames, None))
 
 
 @pytest.mark.parametrize("mode", ["duplex", "asr", "tts"])

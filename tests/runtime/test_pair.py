@@ -1,17 +1,24 @@
 """A Moshi finds the codec that it was trained with."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import moshi_zoo
 from moshi_zoo import registry
+from moshi_zoo.modules.lora import LoraSize
 from moshi_zoo.modules.quantised_layers import QuantisedLinear, quantise
-from moshi_zoo.runtime import conversations
-from moshi_zoo.runtime.conversations import load_conversations
+from moshi_zoo.runtime import loading
+from moshi_zoo.runtime.loading import load_conversations
 from moshi_zoo.runtime.pair import check_pair, find_codec, load_pair
-from moshi_zoo.zoo import folder
+from moshi_zoo.zoo import adapters, folder
+from moshi_zoo.zoo.config import Parent, read_config, write_config
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 from tests.runtime.pairs import pair, save_pair
 
 
@@ -30,11 +37,46 @@ def test_the_codec_is_the_one_in_the_lineage(here):
 
 
 def test_the_weights_of_the_moshi_may_have_fewer_bits(here, monkeypatch):
-    monkeypatch.setattr(conversations, "quantise", partial(quantise, smallest=1))
+    monkeypatch.setattr(loading, "quantise", partial(quantise, smallest=1))
     talk = load_conversations("moshi", weights="int4")
     assert isinstance(talk.moshi.temporal.output, QuantisedLinear)
     spoken = talk.step({(row := talk.join()): np.zeros(talk.frame_size, np.float32)})[row]
     assert spoken.wav is None or np.isfinite(spoken.wav).all()
+
+
+def learnt(name, **said):
+    """Note in a zoo folder what its model has learnt."""
+    write_config(Path(name), replace(read_config(Path(name)), **said))
+
+
+@pytest.fixture
+def voice(here):
+    """An adapter of the Moshi, in the folder ``voice``, that says nothing of itself."""
+    base = read_config(here / "moshi")
+    spec = adapters.adapter_spec(base.spec, LoraSize(temporal=2, depth=2))
+    net = registry.instantiate(registry.from_portable(spec))
+    folder.save(here / "voice", spec, net.state_dict(), stage="test", parents=[Parent("moshi", base.sha256)])
+
+
+def test_a_moshi_says_how_to_draw_from_it_and_its_voices_inherit_that(here, voice):
+    assert load_conversations("moshi").sampling == Sampling(0.7, 0.8)
+    learnt("moshi", sampling=Sampling(0.3, 0.5))
+    assert load_conversations("moshi").sampling == Sampling(0.3, 0.5)
+    assert load_conversations("moshi", voice="voice").sampling == Sampling(0.3, 0.5)
+    learnt("voice", sampling=Sampling(0.4, 0.6))
+    assert load_conversations("moshi", voice="voice").sampling == Sampling(0.4, 0.6)
+
+
+def test_what_a_voice_has_learnt_beside_its_moshi_is_known_and_what_contradicts_it_is_refused(here, voice):
+    learnt("moshi", text_layout=TextLayout("moshi_and_heard", {"duplex": 0.0, "heard": -0.48}))
+    learnt("voice", text_layout=TextLayout("moshi_and_heard", {"duplex": 0.0, "heard": -0.48, "tts": 2.0}))
+    found = load_pair("moshi", voice="voice").text_layout
+    assert (found.of, found.delay_s("heard"), found.delay_s("tts")) == ("moshi_and_heard", -0.48, 2.0)
+    learnt("voice", text_layout=TextLayout("moshi", {"duplex": 0.0}))
+    with pytest.raises(ValueError, match=r"layout moshi \(duplex 0 s\), but .*moshi_and_heard \(.*heard -0\.48 s\)"):
+        load_pair("moshi", voice="voice")
+    with pytest.raises(ValueError, match="together they would write neither"):
+        moshi_zoo.load("moshi", adapter="voice")
 
 
 def test_the_codec_is_found_beside_its_moshi_from_anywhere(here, tmp_path_factory, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 
 from moshi_zoo.runtime.protocol import Control, Kind, control_of, message, read_query
 from moshi_zoo.runtime.settings import TalkSettings
+from moshi_zoo.zoo.sampling import Sampling
 
 
 def test_a_message_begins_with_its_kind():
@@ -43,7 +44,12 @@ def test_what_is_heard_is_sent_to_who_asks_for_it():
 def test_what_is_not_asked_for_is_the_default_and_the_seed_is_chance():
     one, other = read_query({}).settings, read_query({"text_seed": ""}).settings
     assert one.seed != other.seed
-    assert one.text_temperature == TalkSettings().text_temperature
+    assert (one.text_temperature, one.text_top_k, one.audio_temperature, one.audio_top_k) == (0.7, 25, 0.8, 250)
+
+
+def test_temperatures_that_are_not_asked_for_are_those_of_the_model():
+    asked = read_query({"text_temperature": "0", "text_seed": "1"}, Sampling(0.3, 0.5)).settings
+    assert asked == TalkSettings(0.0, audio_temperature=0.5, seed=1)
 
 
 @pytest.mark.parametrize(

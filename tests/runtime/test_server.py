@@ -331,7 +331,12 @@ def test_metrics_are_prometheus_text():
 def test_models_are_listed():
     async def test():
         async with serving(Echoes()) as server:
-            assert json.loads((await get(server, "/api/models"))[1])["model"] == "runs/echo"
+            told = json.loads((await get(server, "/api/models"))[1])
+            assert told["model"] == "runs/echo"
+            assert told["sampling"] == {"text_temperature": 0.3, "audio_temperature": 0.5}
+            async with talking(server, "&text_temperature=0.9") as client:
+                settings = (await client.greeting())["settings"]
+            assert (settings["text_temperature"], settings["audio_temperature"]) == (0.9, 0.5)
 
     run(test)
 

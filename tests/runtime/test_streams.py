@@ -15,7 +15,7 @@ from moshi_zoo.runtime.streams import frames, run
 from moshi_zoo.runtime.talk import Talker, talk
 from moshi_zoo.runtime.transcription import Transcriber, silence, transcribe
 from moshi_zoo.word_tokens import WordTokens
-from moshi_zoo.zoo.config import TextLayout
+from moshi_zoo.zoo.text_layout import TextLayout
 from tests.runtime.pairs import conversations, pair, tokenizer
 
 LIVELY = TalkSettings(text_temperature=1.0, audio_temperature=1.0, audio_top_k=0)

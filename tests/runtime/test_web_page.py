@@ -301,3 +301,22 @@ def test_the_real_server_and_a_model_answer(loop, browser):
             assert not page.errors
 
     loop.run(converse())
+
+
+def test_the_settings_begin_as_the_model_says_and_are_the_users_to_change(loop, browser):
+    async def converse():
+        server = EchoServer()
+        server.models["sampling"] = {"text_temperature": 0.3, "audio_temperature": 0.5}
+        async with server.run() as url, browser.open(url) as page:
+            await page.until("document.querySelector('#server').dataset.state === 'ready'")
+            shown = "[...document.querySelectorAll('#settings output')].map((output) => output.value)"
+            assert await page.evaluate(shown) == ["0.30", "0.50", "0.00"]
+            await page.evaluate("document.querySelector('#text-temperature').value = 0.9")
+            await page.press(" ")
+            await talked(page, 1)
+            await page.press(" ")
+            assert not page.errors
+        return server
+
+    query = loop.run(converse()).query
+    assert (query["text_temperature"], query["audio_temperature"]) == ("0.9", "0.5")

@@ -148,10 +148,11 @@ def test_a_share_of_the_frames_stands_for_all_of_them(tmp_path):
     stage, _ = fit(tmp_path, steps=1, rates=LearningRates(0.0, 0.0))
     codes = torch.stack([row["codes"] for row in dialogues(8)])
     with torch.no_grad():
-        targets = stage.targets(codes)
-        denominators = stage.denominators([targets])
-        drawn = [stage.predict(codes, targets, denominators, depth_fraction=0.25).loss for _ in range(40)]
-        exact = stage.predict(codes, targets, denominators).loss
+        objective = stage.objective
+        targets = objective.targets(codes)
+        denominators = objective.denominators([targets])
+        drawn = [objective.predict(codes, targets, denominators, depth_fraction=0.25).loss for _ in range(40)]
+        exact = objective.predict(codes, targets, denominators).loss
     assert len({round(x.item(), 4) for x in drawn}) > 1
     assert torch.stack(drawn).mean().item() == pytest.approx(exact.item(), rel=0.01)
 
@@ -181,7 +182,7 @@ def test_text_alone_has_moments_of_its_own_and_trains_the_temporal_transformer_o
 def test_text_alone_is_learnt_as_helium_learns_it(tmp_path):
     stage, _ = fit(tmp_path, steps=1, rates=LearningRates(0.0, 0.0))
     batch = {name: torch.stack([row[name] for row in texts(4)]) for name in ("tokens", "loss_mask")}
-    loss = stage.text_loss(batch["tokens"], batch["loss_mask"]).mean
+    loss = stage.objective.text_alone(batch["tokens"], batch["loss_mask"]).mean
     logits = stage.net.temporal(batch["tokens"][:, :-1])
     expected = cross_entropy(logits[batch["loss_mask"]], batch["tokens"][:, 1:][batch["loss_mask"]])
     torch.testing.assert_close(loss, expected)

@@ -16,7 +16,9 @@ from moshi_zoo.modules.lora import adapter_names
 from moshi_zoo.registry import instantiate, preset, to_portable
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
-from moshi_zoo.zoo.config import TextLayout, read_config
+from moshi_zoo.zoo.config import read_config
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 from tests.training.runs import POWER_CUT, ROOT, fit, logged, separately
 
 CODEC = CodecIdentity("codec", "c" * 64, 24_000, 12.5, num_codebooks=4, codebook_size=32)
@@ -34,6 +36,7 @@ RECIPE = {
             "accumulate": 2,
             "num_samples": 2,
             "sample_frames": 12,
+            "sampling": {"text_temperature": 0.3},
         },
     },
     "data": {
@@ -97,6 +100,7 @@ def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_mod
     config = read_config(Path("runs/straight/zoo"))
     assert [parent.name for parent in config.parents] == ["helium", "codec"]
     assert config.text_layout == TextLayout("moshi_and_heard", {"duplex": 0.0, "heard": -0.24})
+    assert config.sampling == read_config(Path("runs/broken/zoo")).sampling == Sampling(0.3, 0.8)
     measured = logged("straight", stage="val")
     assert all({"val/word", "val/heard_word", "val/accuracy/mark"} <= row.keys() for row in measured.values())
     assert Tokenizer.load("runs/straight/zoo").sha256 == Tokenizer.load("helium").sha256
@@ -108,7 +112,18 @@ def test_a_killed_run_ends_with_the_numbers_of_one_that_was_not_and_leaves_a_mod
     # adapters for it
     few = ["--trainer.max_steps", 2, "--trainer.val_check_interval", 2, "--run_name", "voice"]
     tuned = [*words[:-2], *few, "--data", "DialogueData", "--data.source", "store", "--init_from.net", "runs/straight"]
+    tuned += ["--model.sampling", "null"]
+    tuned += ["--data.text_of", "null", "--data.heard_delay_s", "null"]  # as the model
     assert fit(*tuned, "--model.lora", "{temporal: 2, depth: 2, heads: 1}") == 0, capfd.readouterr().err
+    adapter = read_config(Path("runs/voice/zoo"))
+    assert (adapter.text_layout, adapter.sampling) == (config.text_layout, None)
+    deaf = ["--data.text_of", "moshi", "--run_name", "deaf"]
+    assert fit(*tuned, *deaf, "--model.lora", "{temporal: 2}") == 2
+    assert "layout moshi_and_heard (duplex 0 s, heard -0.24 s), but the data have moshi (" in capfd.readouterr().err
+    with pytest.warns(UserWarning, match="will unlearn"):
+        assert fit(*tuned, *deaf, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0) == 0
+    deafened = read_config(Path("runs/deaf/zoo"))
+    assert (deafened.text_layout.of, deafened.sampling) == ("moshi", config.sampling)
     adapted = moshi_zoo.load("runs/straight", adapter="runs/voice")
     assert adapter_names(adapted)
     assert fit(*words[:-2], *few, "--data.tokenizer", "helium", "--model.lora", "{temporal: 2}") == 2

@@ -9,7 +9,9 @@ import tests.toys  # noqa: F401 - registers the toy components
 from moshi_zoo import registry
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
-from moshi_zoo.zoo.config import Parent, TextLayout, read_config
+from moshi_zoo.zoo.config import Parent, read_config
+from moshi_zoo.zoo.sampling import Sampling
+from moshi_zoo.zoo.text_layout import TextLayout
 
 SPEC = {"component": "toy", "init_args": {"dim": 8, "scale": {"component": "toy-scale", "init_args": {"start": 0.5}}}}
 
@@ -133,6 +135,36 @@ def test_how_words_lie_in_the_text_is_kept_and_where_it_is_not_known_it_is_as_in
 def test_a_layout_of_the_text_that_makes_no_sense_is_refused(saved, layout, problem):
     path, _ = saved
     edit(path, text_layout=layout)
+    with pytest.raises(ValueError, match=problem):
+        read_config(path)
+
+
+def test_how_to_draw_from_a_model_is_kept_and_where_nothing_is_said_of_it_nothing_is_written(tmp_path, saved):
+    old, net = saved
+    assert "sampling" not in (old / "config.yaml").read_text()
+    assert read_config(old).sampling is None
+    folder.save(tmp_path / "y", SPEC, net.state_dict(), stage="test", sampling=Sampling(0.3, 0.5))
+    assert "sampling:\n  text_temperature: 0.3\n  audio_temperature: 0.5\n" in (tmp_path / "y/config.yaml").read_text()
+    assert read_config(tmp_path / "y").sampling == Sampling(0.3, 0.5)
+    edit(old, sampling={"text_temperature": 0})
+    assert read_config(old).sampling == Sampling(0, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "problem"),
+    [
+        (0.3, "sampling must be a mapping with text_temperature and audio_temperature, not 0.3"),
+        ({"temperature": 0.3}, "no entry of sampling is called 'temperature'"),
+        ({"text_temperature": "hot"}, r"sampling\.text_temperature is 'hot'"),
+        ({"text_temperature": -0.1}, r"text_temperature is -0\.1; it must be a number from 0 to 10"),
+        ({"audio_temperature": True}, r"audio_temperature is True"),
+        ({"audio_temperature": float("nan")}, r"audio_temperature is nan"),
+        ({"audio_temperature": None}, r"audio_temperature is None"),
+    ],
+)
+def test_temperatures_that_make_no_sense_are_refused(saved, sampling, problem):
+    path, _ = saved
+    edit(path, sampling=sampling)
     with pytest.raises(ValueError, match=problem):
         read_config(path)
 

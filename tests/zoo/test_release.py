@@ -12,10 +12,12 @@ from moshi_zoo import load, registry
 from moshi_zoo.modules.lora import Lora, LoraSize
 from moshi_zoo.runtime.pair import find_codec
 from moshi_zoo.zoo import adapters, folder
-from moshi_zoo.zoo.config import Parent, TextLayout, read_config, write_config
+from moshi_zoo.zoo.config import Parent, read_config, write_config
 from moshi_zoo.zoo.lineage import trace
 from moshi_zoo.zoo.release import known_parents, release, rounded, stand_ins
+from moshi_zoo.zoo.sampling import Sampling
 from moshi_zoo.zoo.tensor_file import open_tensors
+from moshi_zoo.zoo.text_layout import TextLayout
 from tests.cli.codecs import tiny_codec
 
 WORDS = {"licence": "CC-BY-SA-4.0", "notes": lambda config: "# Notes"}
@@ -44,7 +46,8 @@ def made(tmp_path_factory):
         save(Path("runs/text/zoo"), "helium-tiny", stage="LitHelium")
         save(Path("runs/asr/zoo"), "moshi-tiny", "runs/text/zoo", codec)
         layout = TextLayout("moshi_and_heard", {"heard": -0.48})
-        save(Path("runs/talk/zoo"), "moshi-tiny", "runs/asr/zoo", codec, text_layout=layout)
+        learnt = {"text_layout": layout, "sampling": Sampling(0.3, 0.5)}
+        save(Path("runs/talk/zoo"), "moshi-tiny", "runs/asr/zoo", codec, **learnt)
         base = read_config(Path("runs/talk/zoo"))
         spec = adapters.adapter_spec(base.spec, LoraSize(temporal=2, depth=2))
         net: Lora = registry.instantiate(registry.from_portable(spec))
@@ -83,6 +86,8 @@ def test_parents_are_the_releases_and_the_steps_between_are_left_out(family):
     assert family["voice"].parents == (talk, codec)
     assert family["talk"].licence == "CC-BY-SA-4.0"
     assert read_config(Path("checkpoints/my-moshi")).text_layout == TextLayout("moshi_and_heard", {"heard": -0.48})
+    assert family["talk"].sampling == Sampling(0.3, 0.5)
+    assert family["voice"].sampling is None
     for place in Path("checkpoints").iterdir():
         folder.verify(place)
         assert "away" not in (place / "config.yaml").read_text() + (place / "README.md").read_text()

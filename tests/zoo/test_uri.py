@@ -56,6 +56,26 @@ def test_what_is_no_model_is_refused_with_the_reason(name, message):
         uri.resolve(name)
 
 
+def test_what_only_has_the_name_of_a_model_does_not_hide_it(monkeypatch, tmp_path):
+    for name in ("codec", "first", "shipped", "moshiko", "toy-tiny"):
+        Path(name).mkdir()
+        Path(name, "notes.txt").write_text("mine")
+    folder.save(Path("far/shipped"), SPEC, registry.build("toy", dim=8).state_dict(), stage="test")
+    monkeypatch.setattr(uri.catalogue, "shipped_folder", lambda name: Path("far") / name)
+    found = [uri.resolve(name) for name in ("codec", "first", "shipped")]
+    assert found == [Path("checkpoints/codec"), Path("runs/first/zoo"), Path("far/shipped")]
+    with pytest.raises(ValueError, match="moshi_zoo download moshiko"):
+        uri.resolve("moshiko")
+    for name in ("toy-tiny", "./codec/../toy-tiny", tmp_path / "codec"):
+        with pytest.raises(ValueError, match="is no zoo folder"):
+            uri.resolve(name)
+
+
+def test_a_zoo_folder_in_the_current_folder_comes_before_the_names():
+    folder.save(Path("codec"), SPEC, registry.build("toy", dim=8).state_dict(), stage="test")
+    assert uri.resolve("codec") == Path("codec")
+
+
 def test_a_name_for_two_models_is_refused():
     folder.save(Path("runs/codec/zoo"), SPEC, registry.build("toy", dim=8).state_dict(), stage="test")
     with pytest.raises(ValueError, match="both checkpoints/codec and runs/codec/zoo"):

@@ -147,12 +147,26 @@ function keep(recording) {
 async function lookAfterServer() {
   clearTimeout(lookAfterServer.next);
   try {
-    const { model, voices } = await lookAtServer();
+    const { model, voices, sampling } = await lookAtServer();
+    suggest(sampling);
     showServer("ready", [model, ...voices].join(" · "));
   } catch (problem) {
     showServer("trouble", problem.message);
   }
   if (!conversation) lookAfterServer.next = setTimeout(lookAfterServer, LOOK_AGAIN_MS);
+}
+
+let suggested = "";
+
+/** Sets what the model talks best at; not again, for from then on it is the user's choice. */
+function suggest(sampling) {
+  if (!sampling || suggested === JSON.stringify(sampling)) return;
+  suggested = JSON.stringify(sampling);
+  for (const [name, value] of Object.entries(sampling)) {
+    const range = element.settings.elements[name];
+    range.value = value;
+    range.dispatchEvent(new Event("input"));
+  }
 }
 
 function showServer(state, words) {

@@ -9,7 +9,7 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** What one can talk to, `{model, codec, voices}`; throws a Problem if one cannot. */
+/** What one can talk to, `{model, codec, voices, sampling}`; throws a Problem if one cannot. */
 export async function lookAtServer() {
   const { status, sessions, max_sessions: places } = await get("api/health");
   if (status === "loading") throw new Problem("The server is still loading its model. This takes a moment …");

@@ -1,0 +1,114 @@
+"""Steps on a CPU as compiled code: what the CUDA graph is on a GPU.
+
+A step of a small model is hundreds of small operations, and its time goes into Python and into the way to each of
+them. TorchInductor draws most of them together into C++ and calls what is left one after the other. That takes a C++
+compiler, and minutes when a model is compiled for the first time on a machine; then it is found in PyTorch's cache.
+
+As in a recorded step, shapes are fixed, all rows are computed, and who takes part is said by masks: nothing is compiled
+again as conversations come and go.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+Compile = Literal["auto", "always", "never"]
+"""Whether steps are compiled; ``auto``: where that can be done, and there are several conversations to pay for it."""
+
+Tell = Callable[[str], None]
+"""Is told what takes long, or is not done."""
+
+_BACKEND = "inductor"
+_Options = dict[str, str | int | bool | Callable[..., Any]] | None
+
+
+class CannotCompile(ValueError):  # noqa: N818 - said to the user, who can do without
+    """This machine cannot compile steps, or not these."""
+
+
+class Compiled(Generic[T]):
+    """A part of a step, compiled when it is first called.
+
+    Args:
+        part: works on a tensor, looks at no values, and changes nothing but tensors, in place.
+        name: of the part, for who waits.
+        tell: is told how long that took.
+    """
+
+    def __init__(self, part: Callable[[Tensor], T], name: str, tell: Tell):
+        # Loops over a frame are too short to be shared among threads. Products are not compiled: they still may be.
+        options: _Options = {"cpp.threads": 1} if _BACKEND == "inductor" else None
+        self._part = torch.compile(part, fullgraph=True, dynamic=False, backend=_BACKEND, options=options)
+        self._name, self._tell, self._is_made = name, tell, False
+
+    def __call__(self, x: Tensor) -> T:
+        """Do the part.
+
+        Raises:
+            CannotCompile: when it is first called, if that fails.
+        """
+        if self._is_made:
+            return self._part(x)
+        start = time.monotonic()
+        self._tell(f"compiling {self._name} ...")
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*complex operators.*")  # Fourier transforms stay PyTorch's
+                result = self._part(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            why = str(error).strip().splitlines()[0]
+            raise CannotCompile(f"{self._name} cannot be compiled here: {why}") from error
+        self._tell(f"compiled {self._name} in {time.monotonic() - start:.0f} s")
+        self._is_made = True
+        return result
+
+
+def shall_compile(
+    wish: Compile, device: torch.device, *, is_quantised: bool = False, max_sessions: int = 1, tell: Tell
+) -> bool:
+    """Whether steps are to be compiled.
+
+    Args:
+        wish: of the user. With ``auto``, ``tell`` hears why it is not done where a compiler is all that is missing.
+        device: of the model.
+        is_quantised: whether its weights have fewer bits.
+        max_sessions: conversations at once.
+        tell: see above.
+
+    Raises:
+        CannotCompile: if they are to be, and cannot.
+    """
+    if wish == "never" or (wish == "auto" and max_sessions == 1):
+        return False
+    if device.type != "cpu" or is_quantised:
+        if wish == "always":
+            what = "weights of fewer bits are" if is_quantised else f"a step on {device.type} is"
+            raise CannotCompile(f"{what} not compiled, only float weights on a CPU: leave --compile away")
+        return False
+    missing = _missing()
+    if missing and wish == "always":
+        raise CannotCompile(f"steps cannot be compiled: {missing}")
+    if missing:
+        tell(f"steps are not compiled, and take some three times as long: {missing}")
+    return not missing
+
+
+def _missing() -> str | None:
+    """What this machine lacks to compile."""
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        return f"there is no C++ compiler {compiler}: install one, or name it in the environment as CXX"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "Python's headers are not installed (python3-dev)"
+    return None
