@@ -1,6 +1,7 @@
 """Conversations for fine-tuning: the data module that teaches answers."""
 
 import logging
+from collections.abc import Sequence
 from typing import ClassVar
 
 from moshi_zoo.data.chat import Chat
@@ -40,5 +41,5 @@ class ChatData(TextData):
     def _fixed_rows(self, documents: Documents, tokenizer: Tokenizer) -> Rows:
         return WholeRows(documents, seq_len=self.seq_len, pad=tokenizer.pad)
 
-    def _dialogue_rows(self, tokenizer: Tokenizer, *, pad: int | None = None) -> Rows:
-        return super()._dialogue_rows(tokenizer, pad=tokenizer.pad)
+    def _dialogue_rows(self, tokenizer: Tokenizer, families: Sequence[str], *, pad: int | None = None) -> Rows:
+        return super()._dialogue_rows(tokenizer, families, pad=tokenizer.pad)

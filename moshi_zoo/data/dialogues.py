@@ -43,10 +43,20 @@ def dialogues(
     Raises:
         ValueError: if a family does not exist.
     """
+    check_families(families)
+    return (dialogue(seed, split, number, families=families) for number in count(start))
+
+
+def check_families(families: Sequence[str]) -> tuple[str, ...]:
+    """The same, if they exist.
+
+    Raises:
+        ValueError: if one does not.
+    """
     for family in families:
         if family not in _WRITERS:
             raise ValueError(registry.unknown("family of dialogues", family, FAMILIES))
-    return (dialogue(seed, split, number, families=families) for number in count(start))
+    return tuple(families)
 
 
 def dialogue(seed: int, split: Split, number: int, *, families: Sequence[str] = FAMILIES) -> Dialogue:

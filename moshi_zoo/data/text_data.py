@@ -1,6 +1,6 @@
 """Text for a language model: the data module that turns files, or the embedded dialogues, into rows of tokens."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,9 +13,9 @@ from moshi_zoo.data.text_documents import DocumentKind, Encoded, PlainText
 from moshi_zoo.data.text_mixture import Mixture, SomeRows
 from moshi_zoo.data.text_rows import EndlessRows, InOrderRows, Row, Rows, StreamRows, collate
 from moshi_zoo.data.text_source import (
-    DIALOGUES,
     DialogueWriter,
     encoded_dialogues,
+    families_of,
     files_of,
     trained_tokenizer,
     weighted,
@@ -41,8 +41,8 @@ class TextData(LightningDataModule):
 
     Args:
         source: A file (.txt: one document; .jsonl: its field ``text``; also .gz and .zst), a folder of them, a pattern
-            such as ``'corpus/**/*.jsonl.zst'``, or ``dialogues``, the embedded ones. Several of these, each with its
-            share of the training tokens: ``{books: 1, dialogues: 0.5}``.
+            such as ``'corpus/**/*.jsonl.zst'``, or ``dialogues``, the embedded ones; ``dialogues:echo,sums``: those
+            about these. Several, each with its share of the training tokens: ``{books: 1, dialogues: 0.5}``.
         tokenizer: A SentencePiece file, or a zoo folder. None: trained on the sources at first use, and kept.
         vocab_size: Ids that the net knows; the tokenizer has at most so many.
         seq_len: T: tokens to predict in a row.
@@ -175,16 +175,16 @@ class TextData(LightningDataModule):
     def _fixed_rows(self, documents: Documents, tokenizer: Tokenizer) -> Rows:
         return InOrderRows(documents, seq_len=self.seq_len, pad=tokenizer.pad)
 
-    def _dialogue_rows(self, tokenizer: Tokenizer, *, pad: int | None = None) -> Rows:
-        write = DialogueWriter(self.kind, tokenizer, self.seed)
+    def _dialogue_rows(self, tokenizer: Tokenizer, families: Sequence[str], *, pad: int | None = None) -> Rows:
+        write = DialogueWriter(self.kind, tokenizer, self.seed, families)
         num_rows = max(_DIALOGUE_EPOCH // self.seq_len, 1)
         return EndlessRows(write, seq_len=self.seq_len, num_rows=num_rows, pad=pad)
 
     def _divided(self, source: str, files: list[Path], tokenizer: Tokenizer) -> tuple[Rows, Documents | None]:
         """Rows to train on, and what is held out of this source."""
-        if source == DIALOGUES:
+        if families := families_of(source):
             held = None if self.valid_sources else self._documents(source, files, tokenizer)
-            return self._dialogue_rows(tokenizer), held
+            return self._dialogue_rows(tokenizer, families), held
         documents, held = self._documents(source, files, tokenizer), None
         if self.valid_sources is None:
             documents, held = hold_out(documents, self.validation_share)
@@ -192,8 +192,8 @@ class TextData(LightningDataModule):
 
     def _documents(self, source: str, files: list[Path], tokenizer: Tokenizer) -> Documents:
         """All that files hold; of the dialogues, as many as there are validation rows, none of them in training."""
-        if source == DIALOGUES:
-            encoded = encoded_dialogues(self.kind, tokenizer, "valid", seed=_HELD_OUT_SEED)
+        if families := families_of(source):
+            encoded = encoded_dialogues(self.kind, tokenizer, "valid", seed=_HELD_OUT_SEED, families=families)
             return Documents.from_encoded(_until(encoded, self.validation_rows * self.seq_len + 1))
         if not files:
             raise ValueError(f"{source} has nothing to train on: all its files are in valid_source")

@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from moshi_zoo.data.cache import cache_folder, made_once
-from moshi_zoo.data.dialogues import dialogues
+from moshi_zoo.data.dialogues import FAMILIES, check_families, dialogues
 from moshi_zoo.data.text_documents import DocumentKind, Encoded
 from moshi_zoo.data.text_files import LineReport, find_text
 from moshi_zoo.data.text_store import signature
 from moshi_zoo.tokenizer import FILE, Tokenizer
 
 DIALOGUES = "dialogues"
-"""The source that needs no files."""
+"""The source that needs no files; ``dialogues:echo,sums`` are those about some things only."""
 
 _TOKENIZER_VERSION = 1  # of what Tokenizer.train makes of the same text
 _DIALOGUES_TO_LEARN = 4000  # for a tokenizer; they have all the words there are
@@ -33,13 +33,25 @@ def weighted(source: str | Mapping[str, float], name: str = "source") -> dict[st
     return sources
 
 
+def families_of(source: str) -> tuple[str, ...] | None:
+    """What the embedded dialogues of a source are about; None if the source is files.
+
+    Raises:
+        ValueError: if there are none about that.
+    """
+    name, _, families = source.partition(":")
+    if name != DIALOGUES or (source != DIALOGUES and Path(source).exists()):
+        return None
+    return check_families([family.strip() for family in families.split(",")]) if families else FAMILIES
+
+
 def files_of(sources: Iterable[str]) -> dict[str, list[Path]]:
     """The files of each source; the embedded dialogues have none.
 
     Raises:
         ValueError: if a source has none.
     """
-    return {source: [] if source == DIALOGUES else find_text(source) for source in sources}
+    return {source: [] if families_of(source) else find_text(source) for source in sources}
 
 
 def read_texts(files: Mapping[str, list[Path]], kind: DocumentKind, report: LineReport) -> Iterator[str]:
@@ -51,7 +63,7 @@ def read_texts(files: Mapping[str, list[Path]], kind: DocumentKind, report: Line
         report: Takes note of bad lines.
     """
     for source, paths in files.items():
-        if source == DIALOGUES:
+        if families_of(source):
             yield from _dialogue_texts(kind)
         for path in paths:
             yield from map(kind.text, kind.read(path, report))
@@ -63,9 +75,10 @@ def encoded_dialogues(
     split: Literal["train", "valid", "test"],
     *,
     seed: int,
+    families: Sequence[str] = FAMILIES,
 ) -> Iterator[Encoded]:
     """Embedded dialogues without end, as documents."""
-    for dialogue in dialogues(seed, split):
+    for dialogue in dialogues(seed, split, families=families):
         yield kind.encode([kind.from_dialogue(dialogue)], tokenizer)[0]
 
 
@@ -76,15 +89,17 @@ class DialogueWriter:
         kind: What documents they become.
         tokenizer: Makes the tokens.
         seed: Of all of them.
+        families: What they are about.
     """
 
-    def __init__(self, kind: DocumentKind, tokenizer: Tokenizer, seed: int):
-        self.kind, self.tokenizer, self.seed = kind, tokenizer, seed
+    def __init__(self, kind: DocumentKind, tokenizer: Tokenizer, seed: int, families: Sequence[str] = FAMILIES):
+        self.kind, self.tokenizer, self.seed, self.families = kind, tokenizer, seed, families
 
     def __call__(self, row: int) -> Iterator[Encoded]:
         """The dialogues of a row, without end."""
         digest = hashlib.blake2b(f"{self.seed}/{row}".encode(), digest_size=8).digest()
-        return encoded_dialogues(self.kind, self.tokenizer, "train", seed=int.from_bytes(digest))
+        seed = int.from_bytes(digest)
+        return encoded_dialogues(self.kind, self.tokenizer, "train", seed=seed, families=self.families)
 
 
 def trained_tokenizer(files: Mapping[str, list[Path]], kind: DocumentKind, *, vocab_size: int) -> Tokenizer:
@@ -98,7 +113,7 @@ def trained_tokenizer(files: Mapping[str, list[Path]], kind: DocumentKind, *, vo
     Raises:
         ValueError: if they do not do for one.
     """
-    spoken = list(_dialogue_texts(kind)) if DIALOGUES in files else []
+    spoken = list(_dialogue_texts(kind)) if any(map(families_of, files)) else []
     signatures = [signature(paths) for paths in files.values()]
     key = json.dumps([_TOKENIZER_VERSION, kind.name, kind.version, vocab_size, spoken, signatures])
 

@@ -1,6 +1,7 @@
 """The data module of text."""
 
 import json
+from itertools import islice
 
 import pytest
 import torch
@@ -109,6 +110,22 @@ def test_resumed_equals_uninterrupted(source, corpus):
     second.load_state_dict(first.state_dict())
     for batch, (_, again) in zip(expected[3:], zip(range(3), second, strict=False), strict=True):
         assert all(torch.equal(batch[name], again[name]) for name in ("tokens", "loss_mask", "document"))
+
+
+def test_dialogues_about_some_things_are_about_nothing_else():
+    data = _make({"dialogues:calendar": 1.0}, vocab_size=1000, validation_rows=20, seq_len=100)
+    data.setup()
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        found = list(_documents(islice(iter(loader), 8), data.tokenizer))
+        assert len(found) > 5
+        asked = [text for text in found if " day" in text or " month" in text or "after" in text or "before" in text]
+        assert len(asked) == len(found)
+        assert not any("opposite" in text or "plus" in text for text in found)
+
+
+def test_dialogues_about_what_there_is_not_are_refused():
+    with pytest.raises(ValueError, match=r"'eco'.*echo"):
+        _make("dialogues:calendar,eco").setup()
 
 
 def test_dialogues_are_new_every_epoch_and_validation_is_not():
