@@ -29,6 +29,7 @@ def synth(
     augmentation: Literal["none", "mild", "paper"] = "mild",
     user_recordings: str | None = None,
     digit_share: float = 0.0,
+    families: str | None = None,
     noise: str | None = None,
     reply_s: float = 0.24,
     view: Literal["recorded", "mono"] = "recorded",
@@ -58,6 +59,8 @@ def synth(
             digits, and Moshi counts on from one, and repeats several; with recorded sentences the user reads phrases,
             and Moshi says the last word of each.
         digit_share: share of the other dialogues in which synthetic users say nothing but digits, as recorded ones do.
+        families: what the dialogues of synthetic users are about, such as "opposites,small talk"; everything, if not
+            given.
         noise: folder or manifest of noise recordings for the augmentation, those of the split or without one; hiss, if
             not given.
         reply_s: time that Moshi takes to reply, in the mean; a model that writes down what it hears needs 0.6.
@@ -68,7 +71,7 @@ def synth(
     """
     from moshi_zoo.data.dialogue_corpus import Corpus
 
-    corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, noise, reply_s)
+    corpus = Corpus(split, seed, augmentation, user_recordings, digit_share, families, noise, reply_s)
     if minutes is None and dialogues is None:
         minutes = _MINUTES
     if codec is None:

@@ -15,7 +15,7 @@ from moshi_zoo.data.dialogue_audio_reading import RecordedReadings
 from moshi_zoo.data.dialogue_audio_timing import REPLY_S
 from moshi_zoo.data.dialogue_audio_voices import MOSHI, RecordedWords, SyntheticTalker, Talker, synthetic_user
 from moshi_zoo.data.dialogue_tasks import DIGITS, Split
-from moshi_zoo.data.dialogues import dialogue
+from moshi_zoo.data.dialogues import FAMILIES, check_families, dialogue
 from moshi_zoo.data.espeak import Engine
 from moshi_zoo.data.manifest import find
 
@@ -41,11 +41,13 @@ class Corpus:
             words, users say digits, else they read phrases. In the other dialogues, espeak is the user.
         digit_share: Of the dialogues whose user is espeak: those in which it says nothing but digits, as recorded
             users do.
+        families: What the dialogues are about whose user is espeak and does not only say digits: names, separated by
+            commas. None: everything.
         noise: Folder or manifest of noise for the augmentation. None: hiss is made.
         reply_s: Time that Moshi takes to reply, in the mean, in seconds.
 
     Raises:
-        ValueError: if shares make no sense.
+        ValueError: if shares make no sense, or there are no dialogues about that.
     """
 
     split: Split = "train"
@@ -53,6 +55,7 @@ class Corpus:
     augmentation: Literal["none", "mild", "paper"] = "mild"
     user_recordings: str | None = None
     digit_share: float = 0.0
+    families: str | None = None
     noise: str | None = None
     reply_s: float = REPLY_S
 
@@ -61,6 +64,7 @@ class Corpus:
             raise ValueError(f"shares of user_recordings add up to more than 1: {self.user_recordings}")
         if not 0 <= self.digit_share <= 1:
             raise ValueError(f"digit_share is {self.digit_share}; it must be 0 to 1")
+        check_families(self.chosen_families)
         if not 0.1 <= self.reply_s <= 3:
             raise ValueError(f"reply_s is {self.reply_s}; it must be 0.1 to 3 seconds")
 
@@ -68,6 +72,11 @@ class Corpus:
     def recorded_shares(self) -> dict[str, float]:
         """Manifest of recordings -> its share of the dialogues."""
         return mixture(self.user_recordings) if self.user_recordings else {}
+
+    @property
+    def chosen_families(self) -> tuple[str, ...]:
+        """What espeak's dialogues are about."""
+        return tuple(family.strip() for family in self.families.split(",")) if self.families else FAMILIES
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -172,9 +181,12 @@ class Speaker:
         return written, recordings.talker(self.corpus.split, rng, self.engine.sample_rate)
 
     def _with_espeak(self, number: int, rng: random.Random) -> tuple[Dialogue, Talker]:
-        write = digit_dialogue if rng.random() < self.corpus.digit_share else dialogue
-        written = write(self.corpus.seed, self.corpus.split, number)
-        return written, synthetic_user(self.engine, self.corpus.split, rng)
+        corpus = self.corpus
+        if rng.random() < corpus.digit_share:
+            written = digit_dialogue(corpus.seed, corpus.split, number)
+        else:
+            written = dialogue(corpus.seed, corpus.split, number, families=corpus.chosen_families)
+        return written, synthetic_user(self.engine, corpus.split, rng)
 
 
 def _recordings(source: str) -> RecordedWords | RecordedReadings:

@@ -65,6 +65,16 @@ def test_shares_that_make_no_sense_are_refused():
             Corpus(reply_s=seconds)
 
 
+def test_dialogues_are_about_what_is_asked_for():
+    corpus = Corpus(families="opposites, small talk", augmentation="none")
+    speaker = Speaker(corpus)
+    found = {speaker.speak(number).written.family for number in range(12)}
+    assert found == {"opposites", "small talk"}
+    assert corpus.settings["families"] == "opposites, small talk"
+    with pytest.raises(ValueError, match=r"'oposites'.*opposites"):
+        Corpus(families="oposites")
+
+
 def test_moshi_takes_as_long_to_reply_as_is_asked_for():
     def gaps(reply_s):
         speaker, found = Speaker(Corpus(augmentation="none", reply_s=reply_s)), []
