@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 
 # One thread each: the tensors are tiny, and threads that wait for a busy core make tests several times slower. Set
 # before torch is imported, and inherited by the processes that tests start.
@@ -20,6 +21,16 @@ hypothesis.settings.load_profile("shared machine")
 def _seeded():
     """The same random numbers in every test, whatever runs before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_open():
+    """A test that logs to W&B leaves no run that the next one would go on with."""
+    yield
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
+        wandb.teardown()
 
 
 @pytest.fixture

@@ -191,6 +191,7 @@ def test_w_and_b_offline_gets_the_recipe_and_metrics_csv_stays(recipe, moshi_zoo
     assert rows("runs/toy/metrics.csv")
     import wandb
 
+    wandb.finish()
     wandb.teardown()
     (log,) = Path("runs/toy/wandb").glob("offline-run-*/run-*.wandb")
     content = log.read_bytes()
