@@ -13,7 +13,7 @@ MODULES = sorted(
 )
 EACH_ALONE = """
 import importlib, os, sys
-import lightning.pytorch, torch  # once for all children: they take seconds
+import aiohttp, jsonargparse, lightning.pytorch.cli, omegaconf, safetensors.torch, soundfile, soxr, torch  # once for all
 failed = []
 for name in sys.argv[1:]:
     child = os.fork()
