@@ -13,7 +13,7 @@ MODULES = sorted(
 )
 EACH_ALONE = """
 import importlib, os, sys
-import aiohttp, jsonargparse, lightning.pytorch.cli, omegaconf, safetensors.torch, soundfile, soxr, torch  # once for all
+import aiohttp, jsonargparse, lightning.pytorch.cli, omegaconf, safetensors.torch, soundfile, soxr, torch  # once
 failed = []
 for name in sys.argv[1:]:
     child = os.fork()
