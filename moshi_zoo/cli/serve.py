@@ -43,8 +43,9 @@ def serve(
         max_minutes: length of a conversation.
         device: where to compute, such as cpu or cuda.
         weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
-        compile: on a CPU: the step of the model, as C++; it then takes a third of the time. Auto: for more than one
-            session, where there is a compiler. The first start takes minutes for that, the next ones less than one.
+        compile: on a CPU: the step of the model, as C++; it then takes half to two thirds of the time. Auto: for more
+            than one session, where there is a compiler. The first start takes minutes for that, the next ones less than
+            one.
         threads: of the CPU that a step uses; by default one for a small model, else all cores.
         token: a word of 16 characters or more that clients must know; `new` makes one. By default what the environment
             says as MOSHI_ZOO_TOKEN.

@@ -119,7 +119,7 @@ def augmented_user(
         rng: Source of the draws.
     """
     heard = user
-    if settings.microphone_share and rng.random() < settings.microphone_share:
+    if rng.random() < settings.microphone_share:
         end_hz = rng.uniform(*settings.microphone_hz)
         heard = _through_microphone(heard, settings.microphone_db, end_hz, sample_rate, rng)
     if rng.random() < settings.gain_share:

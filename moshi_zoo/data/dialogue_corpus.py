@@ -15,7 +15,7 @@ from moshi_zoo.data.dialogue_audio_reading import RecordedReadings
 from moshi_zoo.data.dialogue_audio_timing import REPLY_S
 from moshi_zoo.data.dialogue_audio_voices import MOSHI, RecordedWords, SyntheticTalker, Talker, synthetic_user
 from moshi_zoo.data.dialogue_tasks import DIGITS, Split
-from moshi_zoo.data.dialogues import FAMILIES, check_families, dialogue
+from moshi_zoo.data.dialogues import FAMILIES, dialogue, named_families
 from moshi_zoo.data.espeak import Engine
 from moshi_zoo.data.manifest import find
 
@@ -64,7 +64,8 @@ class Corpus:
             raise ValueError(f"shares of user_recordings add up to more than 1: {self.user_recordings}")
         if not 0 <= self.digit_share <= 1:
             raise ValueError(f"digit_share is {self.digit_share}; it must be 0 to 1")
-        check_families(self.chosen_families)
+        if self.families:
+            named_families(self.families)
         if not 0.1 <= self.reply_s <= 3:
             raise ValueError(f"reply_s is {self.reply_s}; it must be 0.1 to 3 seconds")
 
@@ -76,7 +77,7 @@ class Corpus:
     @property
     def chosen_families(self) -> tuple[str, ...]:
         """What espeak's dialogues are about."""
-        return tuple(family.strip() for family in self.families.split(",")) if self.families else FAMILIES
+        return named_families(self.families) if self.families else FAMILIES
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -47,6 +47,15 @@ def dialogues(
     return (dialogue(seed, split, number, families=families) for number in count(start))
 
 
+def named_families(names: str) -> tuple[str, ...]:
+    """Families by their names, separated by commas.
+
+    Raises:
+        ValueError: if one does not exist.
+    """
+    return check_families([name.strip() for name in names.split(",")])
+
+
 def check_families(families: Sequence[str]) -> tuple[str, ...]:
     """The same, if they exist.
 

@@ -69,6 +69,11 @@ def _periods(wav: Tensor, sample_rate: int) -> Tensor:
 def stretched(wav: NDArray[np.float32], factor: float, sample_rate: int) -> NDArray[np.float32]:
     """Longer speech of the same pitch: pieces that overlap by half, each where it goes on best from the one before
     (WSOLA, Verhelst and Roelands 1993).
+
+    Args:
+        wav: [S].
+        factor: how much longer.
+        sample_rate: in Hz.
     """
     half = round(_PIECE_S * min(factor, 1) * sample_rate / 2)  # what is left out in between stays short
     seek = round(_SEEK_S * sample_rate)

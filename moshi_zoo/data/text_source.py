@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from moshi_zoo.data.cache import cache_folder, made_once
-from moshi_zoo.data.dialogues import FAMILIES, check_families, dialogues
+from moshi_zoo.data.dialogues import FAMILIES, dialogues, named_families
 from moshi_zoo.data.text_documents import DocumentKind, Encoded
 from moshi_zoo.data.text_files import LineReport, find_text
 from moshi_zoo.data.text_store import signature
@@ -42,7 +42,7 @@ def families_of(source: str) -> tuple[str, ...] | None:
     name, _, families = source.partition(":")
     if name != DIALOGUES or (source != DIALOGUES and Path(source).exists()):
         return None
-    return check_families([family.strip() for family in families.split(",")]) if families else FAMILIES
+    return named_families(families) if families else FAMILIES
 
 
 def files_of(sources: Iterable[str]) -> dict[str, list[Path]]:

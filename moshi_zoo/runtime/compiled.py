@@ -100,7 +100,7 @@ def shall_compile(
     if missing and wish == "always":
         raise CannotCompile(f"steps cannot be compiled: {missing}")
     if missing:
-        tell(f"steps are not compiled, and take some three times as long: {missing}")
+        tell(f"steps are not compiled, and take up to twice as long: {missing}")
     return not missing
 
 
