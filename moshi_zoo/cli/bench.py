@@ -51,6 +51,7 @@ def helium(
     device: str = "cpu",
     threads: int | None = None,
     size: str = "helium-base",
+    compile: Literal["always", "never"] = "never",
     rounds: int = 30,
     out: Path | None = None,
 ) -> None:
@@ -60,6 +61,7 @@ def helium(
         device: cpu or cuda.
         threads: of the CPU; all cores by default.
         size: the preset to build; those that end in nano are over in a minute.
+        compile: measure generation with compiled steps, too, on a CPU.
         rounds: measured rounds; medians are shown.
         out: a JSON file to write the figures to.
     """
@@ -68,7 +70,7 @@ def helium(
 
     _prepare(device, threads, rounds=rounds)
     _check_size(size, Helium)
-    _show("helium", bench_helium(size=size, device=device, rounds=rounds, tell=_tell), out)
+    _show("helium", bench_helium(size=size, device=device, rounds=rounds, compile=compile, tell=_tell), out)
 
 
 def moshi(

@@ -3,8 +3,11 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from moshi_zoo.cli.aside import say_aside
 
 if TYPE_CHECKING:
     from moshi_zoo.tokenizer import Tokenizer
@@ -24,6 +27,7 @@ def generate(
     seed: int = 0,
     device: str = "cpu",
     weights: Literal["float16", "int8", "int4"] | None = None,
+    compile: Literal["always", "never"] = "never",
 ) -> None:
     """Continue a text, from --prompt or from standard input; or each line of a file, all in one batch.
 
@@ -40,6 +44,8 @@ def generate(
         seed: of the choices.
         device: where to compute, such as cpu or cuda.
         weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
+        compile: compile the step, on a CPU: each token takes about half the time, but the first time on a machine is
+            a minute's wait. For long texts.
     """
     if prompt is not None and prompts is not None:
         raise ValueError("--prompt and --prompts exclude each other: give one text, or a file of them")
@@ -48,6 +54,7 @@ def generate(
     from moshi_zoo.cli.load_lm import load_lm
     from moshi_zoo.models import generation
     from moshi_zoo.modules.columns import store_by_columns
+    from moshi_zoo.runtime.compiled import compiled_text_step, shall_compile
 
     loaded = load_lm(model, device)
     if weights is not None:
@@ -55,6 +62,8 @@ def generate(
 
         quantise(loaded.net, weights)
     store_by_columns(loaded.net)
+    where = loaded.net.embedding.weight.device
+    is_compiled = shall_compile(compile, where, is_quantised=weights is not None, tell=say_aside)
     tokenizer = loaded.tokenizer
     tokens = [[tokenizer.bos, *tokenizer.encode(text)] for text in texts]
     steps = generation.generate(
@@ -66,7 +75,10 @@ def generate(
         top_p=top_p,
         seed=seed,
         eos=tokenizer.eos,
+        step=compiled_text_step(loaded.net, say_aside) if is_compiled else None,
     )
+    if is_compiled:  # in the first step after the prompt: before the text appears
+        steps = chain(list(islice(steps, 2)), steps)
     spellings = [_Spelling(prompt, tokenizer) for prompt in tokens]
     if prompts is None:
         _write_along(texts[0], (step[0] for step in steps), spellings[0])

@@ -1,8 +1,8 @@
 """From the name of a Moshi to conversations with it, for all verbs that talk, listen or read aloud."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from moshi_zoo.cli.aside import say_aside
 from moshi_zoo.cli.load_codec import check_device
 
 if TYPE_CHECKING:
@@ -47,5 +47,5 @@ def load_conversations(
         device=device,
         weights=weights,
         compile=compile,
-        tell=lambda what: print(what, file=sys.stderr, flush=True),
+        tell=say_aside,
     )

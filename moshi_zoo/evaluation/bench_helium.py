@@ -1,7 +1,7 @@
 """Helium's speed and memory beside ``transformers`` at equal size, with random weights, in the same run.
 
 Training is forward, backward and an AdamW step on both sides; generation continues one prompt with the likeliest
-tokens, also with quantised weights.
+tokens, also with quantised weights and, if asked for, compiled steps.
 """
 
 import importlib
@@ -27,10 +27,12 @@ from moshi_zoo.evaluation.bench import (
     time_side_by_side,
 )
 from moshi_zoo.losses.cross_entropy import chunked_cross_entropy
+from moshi_zoo.models.generation import Step as TextStep
 from moshi_zoo.models.generation import continuations, generate
 from moshi_zoo.models.helium import Helium
 from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.modules.quantised_layers import PRECISIONS, Precision, quantise
+from moshi_zoo.runtime.compiled import Compile, Tell, compiled_text_step, shall_compile
 from moshi_zoo.zoo import helium_format
 
 PEERS = {"transformers": "transformers"}
@@ -39,13 +41,14 @@ BATCH, LENGTH = 4, 256  # of a training step, at most
 _OPTIMIZER = {"lr": 1e-4, "betas": (0.9, 0.95), "weight_decay": 0.1, "fused": True}
 
 
-def bench_helium(*, size: str, device: str, rounds: int, tell: Callable[[str], None]) -> Report:
+def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "never", tell: Tell) -> Report:
     """Measure.
 
     Args:
         size: a preset such as ``helium-base``.
         device: ``cpu`` or ``cuda``.
         rounds: measured rounds of generation; training takes a third of them.
+        compile: measure generation with compiled steps, too.
         tell: is told what is going on.
     """
     present = [name for name, module in PEERS.items() if is_installed(module)]
@@ -60,6 +63,8 @@ def bench_helium(*, size: str, device: str, rounds: int, tell: Callable[[str], N
         steps = {name: _step(name, mode, size, device) for name in names}
         if mode == "generation" and device == "cpu":
             steps |= {f"{OURS}, {kind}": _quantised_generation(size, kind) for kind in PRECISIONS}
+        if mode == "generation" and shall_compile(compile, torch.device(device), tell=tell):
+            steps[f"{OURS}, compiled"] = _compiled_generation(size, tell)
         times = time_side_by_side(steps, runs=runs, warmup=1, synchronize=wait)
         tokens = _batch(size).numel() if mode == "training" else NEW
         speeds = {name: tokens / timing.median * 1e3 for name, timing in times.items()}
@@ -78,16 +83,27 @@ def _step(name: str, mode: str, size: str, device: str) -> Step:
     if name == OURS and mode == "training":
         return _our_training(registry.build(size).to(device), size)
     if name == OURS:
-        with torch.device("meta"):  # laid out as generation wants it, then filled: one copy of the weights at any time
-            model = registry.build(size)
-            store_by_columns(model)
-        model.to_empty(device=device)
-        for part in model.modules():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
-        return _our_generation(model)
+        return _our_generation(_random_writer(size, device))
     model = _theirs(size).to(device)
     return _their_training(model, size) if mode == "training" else _their_generation(model)
+
+
+def _random_writer(size: str, device: str) -> Helium:
+    """Laid out as generation wants it, then filled: one copy of the weights at any time."""
+    with torch.device("meta"):
+        model = registry.build(size)
+        store_by_columns(model)
+    model.to_empty(device=device)
+    for part in model.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+    return model
+
+
+def _compiled_generation(size: str, tell: Tell) -> Step:
+    torch.manual_seed(0)
+    model = _random_writer(size, "cpu")
+    return _our_generation(model, compiled_text_step(model, tell))
 
 
 def _quantised_generation(size: str, precision: Precision) -> Step:
@@ -132,10 +148,10 @@ def _training(model: torch.nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def _our_generation(model: Helium) -> Step:
+def _our_generation(model: Helium, step: TextStep | None = None) -> Step:
     model.eval()
     prompt = _prompt().tolist()
-    return lambda: continuations(generate(model, [prompt], max_tokens=NEW), 1)
+    return lambda: continuations(generate(model, [prompt], max_tokens=NEW, step=step), 1)
 
 
 def _their_generation(model: Any) -> Step:

@@ -64,11 +64,11 @@ def bench_runtime(
     dtype = model.initial_text.dtype
     theirs = their_model(size, device, training=False, like=their_weights, dtype=dtype) if present else None
     found = []
+    is_compiled = shall_compile(compile, torch.device(device), tell=tell)
     if not on_gpu:
         tell("step of one conversation, without the codec")
-        found += _steps(model, theirs, rounds)
+        found += _steps(model, theirs, rounds, compiling=tell if is_compiled else None)
     codec = random_codec(codec_of(size), device)
-    is_compiled = shall_compile(compile, torch.device(device), tell=tell)
     for count in sessions:
         tell(f"whole frames of {count} conversations, with {codec_of(size)}")
         frames: dict[str, Step] = {OURS: _our_frame(model, codec.to(dtype), count)}
@@ -123,7 +123,7 @@ def _random_moshi(size: str, device: str) -> Moshi:
     return cast("Moshi", model)
 
 
-def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
+def _steps(model: Moshi, theirs: Any, rounds: int, *, compiling: Tell | None) -> list[Row]:
     smaller = {name: copy.deepcopy(model) for name in _QUANTISED}
     for name, precision in _QUANTISED.items():
         quantise(smaller[name], precision)
@@ -131,6 +131,8 @@ def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
     errors = {name: logit_errors(model, other, codes) for name, other in smaller.items()}
     steps = {_FLOOR: reading_of(model), OURS: our_conversation(model)}
     steps |= {name: our_conversation(other) for name, other in smaller.items()}
+    if compiling is not None:
+        steps[_COMPILED] = _compiled_conversation(model, compiling)
     if theirs is not None:
         steps[PEER] = their_conversation(theirs)
     times = {name: timing.median for name, timing in time_side_by_side(steps, runs=rounds).items()}
@@ -138,15 +140,27 @@ def _steps(model: Moshi, theirs: Any, rounds: int) -> list[Row]:
     times = {name: time / FRAMES for name, time in times.items()}
     found = rows("step, ms a frame", times, best=min)
     found.append(Row("reading its float32 weights once, ms", _FLOOR, floor))
-    found.append(Row("step over reading its weights once", OURS, times[OURS] / floor))
+    exact = [name for name in (OURS, _COMPILED) if name in times]
+    found += [Row("step over reading its weights once", name, times[name] / floor) for name in exact]
     for kind in ("text", "codes"):
         found += [Row(f"error of the logits, {kind}, %", name, 100 * error[kind]) for name, error in errors.items()]
     return found
 
 
+def _compiled_conversation(model: Moshi, compiling: Tell) -> Step:
+    """:data:`FRAMES` frames of a conversation in codes, as a server has it."""
+    conversations = Conversations(model, None, _tokenizer(), compiling=compiling)
+    user: dict[int, Heard] = {conversations.join(): torch.zeros(model.num_user_codebooks, dtype=torch.int64)}
+
+    def step() -> None:
+        for _ in range(FRAMES):
+            conversations.step(user)
+
+    return step
+
+
 def _our_frame(model: Moshi, codec: Mimi, count: int, *, compiling: Tell | None = None) -> Step:
-    tokenizer = Tokenizer.train([_TEXT], vocab_size=_PIECES, size="at most")
-    conversations = Conversations(model, codec, tokenizer, max_sessions=count, compiling=compiling)
+    conversations = Conversations(model, codec, _tokenizer(), max_sessions=count, compiling=compiling)
     noise = _noise(conversations.frame_size)
     heard: dict[int, Heard] = {conversations.join(): noise for _ in range(count)}
     return lambda: conversations.step(heard)
@@ -171,6 +185,10 @@ def _frame_rows(steps: Mapping[str, Step], count: int, frames: int, wait: Callab
     times = time_side_by_side(steps, runs=frames, warmup=8, synchronize=wait)
     found = rows(f"{what}, ms", {name: timing.median for name, timing in times.items()}, best=min)
     return [*found, *rows(f"{what}, 99 %, ms", {name: timing.late for name, timing in times.items()}, best=min)]
+
+
+def _tokenizer() -> Tokenizer:
+    return Tokenizer.train([_TEXT], vocab_size=_PIECES, size="at most")
 
 
 def _noise(samples: int) -> np.ndarray:

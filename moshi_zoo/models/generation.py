@@ -1,6 +1,6 @@
 """Text continuation: a batch of prompts of any lengths, token by token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -8,6 +8,9 @@ from torch import Tensor
 from moshi_zoo.models.helium import Helium
 from moshi_zoo.models.sampling import Sampler, uniform_rows
 from moshi_zoo.modules.transformer import TransformerState
+
+Step = Callable[[Tensor, TransformerState], Tensor]
+"""The newest token of each text, int64 [B, 1], and the state it continues -> logits [B, V] of the next."""
 
 _CHUNK = 256  # tokens of the prompts that are read at once
 
@@ -22,6 +25,7 @@ def generate(
     top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
     eos: int | None = None,
+    step: Step | None = None,
 ) -> Iterator[list[int | None]]:
     """Continue prompts, a token of each at a time.
 
@@ -35,6 +39,7 @@ def generate(
         seed: of each text; one number gives all texts the same. A continuation depends on nothing else, so that it
             comes out the same alone or in a batch.
         eos: the token that ends a text; it is not given out.
+        step: does the model's step, such as compiled; None: the model does.
 
     Returns:
         The steps: the next token of each text, None for those that have ended. They stop when all have.
@@ -46,7 +51,13 @@ def generate(
     seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one each, or one for all")
-    return _steps(model, prompts, Sampler(temperature, top_k, top_p), uniform_rows(seeds, max_tokens), eos)
+    sampler, chance = Sampler(temperature, top_k, top_p), uniform_rows(seeds, max_tokens)
+    return _steps(model, prompts, sampler, chance, eos, step or step_of(model))
+
+
+def step_of(model: Helium) -> Step:
+    """The model's step as it is."""
+    return lambda tokens, state: model(tokens, state)[:, 0]
 
 
 def continuations(steps: Iterator[list[int | None]], num_prompts: int) -> list[list[int]]:
@@ -61,22 +72,29 @@ def continuations(steps: Iterator[list[int | None]], num_prompts: int) -> list[l
 
 @torch.inference_mode()
 def _steps(
-    model: Helium, prompts: Sequence[Sequence[int]], sampler: Sampler, chance: Tensor, eos: int | None
+    model: Helium, prompts: Sequence[Sequence[int]], sampler: Sampler, chance: Tensor, eos: int | None, step: Step
 ) -> Iterator[list[int | None]]:
     max_tokens, longest = chance.shape[1], max(map(len, prompts))
     chance = chance.to(model.norm.weight.device)  # [B, max_tokens]
-    state = model.init_state(len(prompts), min(longest, _CHUNK), max_positions=longest + max_tokens)
-    hidden = _read(model, prompts, state)
+    # Texts of about the same length have states of the same shapes, for which a step is compiled once.
+    most, at_once = _rounded(longest + max_tokens), _rounded(min(longest, _CHUNK))
+    state = model.init_state(len(prompts), at_once, max_positions=most)
+    logits = model.output(_read(model, prompts, state))
     ended = [False] * len(prompts)
-    for step in range(max_tokens):
-        tokens = sampler(model.output(hidden), chance[:, step])  # [B]
+    for index in range(max_tokens):
+        tokens = sampler(logits, chance[:, index])  # [B]
         values = tokens.tolist()
         ended = [was or token == eos for was, token in zip(ended, values, strict=True)]
         if all(ended):
             return
         yield [None if over else token for over, token in zip(ended, values, strict=True)]
-        if step + 1 < max_tokens:
-            hidden = model.hidden(tokens[:, None], state)[:, 0]
+        if index + 1 < max_tokens:
+            logits = step(tokens[:, None], state)
+
+
+def _rounded(count: int) -> int:
+    """Up to a power of two."""
+    return 1 << (count - 1).bit_length()
 
 
 def _read(model: Helium, prompts: Sequence[Sequence[int]], state: TransformerState) -> Tensor:

@@ -8,18 +8,22 @@ As in a recorded step, shapes are fixed, all rows are computed, and who takes pa
 again as conversations come and go.
 """
 
+import logging
 import os
 import shutil
 import sys
 import sysconfig
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
-from torch import Tensor
+
+from moshi_zoo.models.generation import Step, step_of
+from moshi_zoo.models.helium import Helium
 
 T = TypeVar("T")
 
@@ -41,37 +45,60 @@ class Compiled(Generic[T]):
     """A part of a step, compiled when it is first called.
 
     Args:
-        part: works on a tensor, looks at no values, and changes nothing but tensors, in place.
+        part: works on tensors, looks at no values, and changes nothing but tensors, in place.
         name: of the part, for who waits.
         tell: is told how long that took.
     """
 
-    def __init__(self, part: Callable[[Tensor], T], name: str, tell: Tell):
+    def __init__(self, part: Callable[..., T], name: str, tell: Tell):
         # Loops over a frame are too short to be shared among threads. Products are not compiled: they still may be.
         options: _Options = {"cpp.threads": 1} if _BACKEND == "inductor" else None
         self._part = torch.compile(part, fullgraph=True, dynamic=False, backend=_BACKEND, options=options)
         self._name, self._tell, self._is_made = name, tell, False
 
-    def __call__(self, x: Tensor) -> T:
+    def __call__(self, *inputs: Any) -> T:
         """Do the part.
 
         Raises:
             CannotCompile: when it is first called, if that fails.
         """
         if self._is_made:
-            return self._part(x)
+            return self._part(*inputs)
         start = time.monotonic()
         self._tell(f"compiling {self._name} ...")
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*complex operators.*")  # Fourier transforms stay PyTorch's
-                result = self._part(x)
+            with _no_noise():
+                result = self._part(*inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             why = str(error).strip().splitlines()[0]
             raise CannotCompile(f"{self._name} cannot be compiled here: {why}") from error
         self._tell(f"compiled {self._name} in {time.monotonic() - start:.0f} s")
         self._is_made = True
         return result
+
+
+@contextmanager
+def _no_noise() -> Iterator[None]:
+    """Silences what compiling says of Fourier transforms, which stay PyTorch's, and of GPUs that are not there."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*complex operators.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def compiled_text_step(model: Helium, tell: Tell) -> Step:
+    """The step of a text model, compiled when it is first taken; once more for each shape of the state.
+
+    Args:
+        model: in eval mode.
+        tell: see above.
+    """
+    return Compiled(step_of(model), "the step of a token", tell)
 
 
 def shall_compile(

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from moshi_zoo import registry
 from moshi_zoo.cli import generate as verb
 from moshi_zoo.models import generation
 from moshi_zoo.modules import quantised_layers
+from moshi_zoo.runtime import compiled
 from moshi_zoo.tokenizer import Tokenizer
 from moshi_zoo.zoo import folder
 
@@ -55,6 +57,24 @@ def test_the_weights_may_have_fewer_bits(moshi_zoo, net, tokenizer, monkeypatch)
     assert code == 0
     quantised_layers.quantise(net, "float16")
     assert out == "the quick" + expected(net, tokenizer, "the quick", max_tokens=8) + "\n"
+
+
+def test_steps_may_be_compiled(moshi_zoo, net, tokenizer, monkeypatch):
+    monkeypatch.setattr(compiled, "_BACKEND", "eager")  # the same graphs, without a C++ compiler
+    monkeypatch.setattr(compiled, "_missing", lambda: None)
+    torch._dynamo.reset()
+    options = ("--prompt", "the quick", "--max-tokens", 40, "--temperature", 0)
+    code, out, err = moshi_zoo("generate", "--model", "model", "--compile", "always", *options)
+    assert code == 0
+    assert out == "the quick" + expected(net, tokenizer, "the quick", max_tokens=40) + "\n"
+    assert err.splitlines()[0] == "compiling the step of a token ..."
+
+
+def test_quantised_steps_are_not_compiled(moshi_zoo, net):
+    options = ("--prompt", "a", "--weights", "int8", "--compile", "always")
+    code, out, err = moshi_zoo("generate", "--model", "model", *options)
+    assert (code, out) == (2, "")
+    assert "leave --compile away" in err
 
 
 def test_standard_input_is_a_prompt_too(moshi_zoo, net, tokenizer, monkeypatch):

@@ -88,3 +88,14 @@ def test_steps_come_one_by_one(helium, monkeypatch):
 def test_wrong_use_is_refused_at_once(helium, prompts, options, message):
     with pytest.raises(ValueError, match=message):
         generate(helium, prompts, **{"max_tokens": 5, **options})
+
+
+def test_another_step_can_do_the_work(helium):
+    taken = []
+
+    def step(tokens, state):
+        taken.append(tokens.shape)
+        return generation.step_of(helium)(tokens, state)
+
+    assert continued(helium, PROMPTS, step=step) == continued(helium, PROMPTS)
+    assert taken == [(4, 1)] * 39  # the first token comes with the prompts
