@@ -61,7 +61,7 @@ def helium(
         device: cpu or cuda.
         threads: of the CPU; all cores by default.
         size: the preset to build; those that end in nano are over in a minute.
-        compile: measure generation with compiled steps, too, on a CPU.
+        compile: measure compiled code, too, on a CPU.
         rounds: measured rounds; medians are shown.
         out: a JSON file to write the figures to.
     """

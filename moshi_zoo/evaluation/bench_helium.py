@@ -1,14 +1,14 @@
 """Helium's speed and memory beside ``transformers`` at equal size, with random weights, in the same run.
 
 Training is forward, backward and an AdamW step on both sides; generation continues one prompt with the likeliest
-tokens, also with quantised weights and, if asked for, compiled steps.
+tokens, also with quantised weights. Both are measured compiled, too, if asked for.
 """
 
 import importlib
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -48,12 +48,13 @@ def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "nev
         size: a preset such as ``helium-base``.
         device: ``cpu`` or ``cuda``.
         rounds: measured rounds of generation; training takes a third of them.
-        compile: measure generation with compiled steps, too.
+        compile: measure compiled code, too: layers in training, as recipes/with/compile.yaml has them; steps.
         tell: is told what is going on.
     """
     present = [name for name, module in PEERS.items() if is_installed(module)]
     names = [OURS, *present]
     wait = torch.cuda.synchronize if device.startswith("cuda") else None
+    is_compiled = shall_compile(compile, torch.device(device), tell=tell)
     found = []
     for mode, runs, unit in (
         ("training", max(rounds // 3, 3), "tokens/s"),
@@ -63,8 +64,8 @@ def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "nev
         steps = {name: _step(name, mode, size, device) for name in names}
         if mode == "generation" and device == "cpu":
             steps |= {f"{OURS}, {kind}": _quantised_generation(size, kind) for kind in PRECISIONS}
-        if mode == "generation" and shall_compile(compile, torch.device(device), tell=tell):
-            steps[f"{OURS}, compiled"] = _compiled_generation(size, tell)
+        if is_compiled:
+            steps[f"{OURS}, compiled"] = _compiled(mode, size, tell)
         times = time_side_by_side(steps, runs=runs, warmup=1, synchronize=wait)
         tokens = _batch(size).numel() if mode == "training" else NEW
         speeds = {name: tokens / timing.median * 1e3 for name, timing in times.items()}
@@ -100,10 +101,15 @@ def _random_writer(size: str, device: str) -> Helium:
     return model
 
 
-def _compiled_generation(size: str, tell: Tell) -> Step:
+def _compiled(mode: str, size: str, tell: Tell) -> Step:
     torch.manual_seed(0)
-    model = _random_writer(size, "cpu")
-    return _our_generation(model, compiled_text_step(model, tell))
+    if mode == "training":
+        model = cast("Helium", registry.build(size))
+        for layer in model.transformer.layers:
+            layer.compile()
+        return _our_training(model, size)
+    writer = _random_writer(size, "cpu")
+    return _our_generation(writer, compiled_text_step(writer, tell))
 
 
 def _quantised_generation(size: str, precision: Precision) -> Step:
