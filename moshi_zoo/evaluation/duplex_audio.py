@@ -27,6 +27,7 @@ from moshi_zoo.evaluation.voice_activity import speech_spans
 
 HEARD_RIGHT = Measure("answers_heard_right", "answers heard right in the sound", SHARE)
 RIGHT_ONES_HEARD = Measure("right_answers_heard", "of answers right in the text, heard right", SHARE)
+ANSWER_WORDS_HEARD = Measure("answer_words_heard", "words of answers, in order, heard in the sound", SHARE)
 WORDS_HEARD = Measure("words_heard", "words of the text heard in the sound", SHARE)
 ORIGINAL_HEARD = Measure("answers_heard_original", "answers heard right in the speech before the codec", SHARE)
 _OWN_VOICE = Measure("own_voice", "more like Moshi's voice than any user's", SHARE)
@@ -169,6 +170,7 @@ def _of_words(
     own = [word for word in own if listener.knows(word)]
     return {
         HEARD_RIGHT: share(sum(answer.right for answer in judged), len(judged)),
+        ANSWER_WORDS_HEARD: share(sum(a.words_right for a in judged), sum(a.num_words for a in judged)),
         RIGHT_ONES_HEARD: share(sum(spoken), len(spoken)),
         WORDS_HEARD: share(common_words(own, [word.text for word in heard]), len(own)),
     }
