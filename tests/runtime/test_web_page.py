@@ -114,7 +114,9 @@ def test_a_conversation_is_heard_shown_and_kept(loop, browser, tmp_path):
             assert await page.evaluate("[...document.querySelectorAll('input')].every((input) => input.labels.length)")
             await page.evaluate("document.querySelector('[name=seed]').value = 7")
             await page.press(" ")
-            await talked(page, 3)
+            server.health["sessions"] = 1  # this one
+            await talked(page, 4)
+            assert await page.text("#server") == "echo"  # not that it is full
             assert await page.text("#stage") == "Talking"
             assert await page.text("#talk") == "Stop"
             assert await spoken(page) == "Hello, who is there?"
@@ -127,6 +129,7 @@ def test_a_conversation_is_heard_shown_and_kept(loop, browser, tmp_path):
             await page.evaluate("document.querySelector('#talk').focus()")  # a button knows the space bar itself
             await page.press(" ")
             await page.until("!document.querySelector('#keep').hidden")
+            server.health["sessions"] = 0
             assert (await page.text("#stage")).startswith("Stopped after 0:")
             for link, name in (("#keep-sound", "moshi.wav"), ("#keep-text", "moshi.txt")):
                 await page.evaluate(f"document.querySelector({link!r}).click()")

@@ -146,14 +146,15 @@ function keep(recording) {
 /** Says how the server is, again and again while nobody talks. */
 async function lookAfterServer() {
   clearTimeout(lookAfterServer.next);
-  try {
-    const { model, voices, sampling } = await lookAtServer();
-    suggest(sampling);
-    showServer("ready", [model, ...voices].join(" · "));
-  } catch (problem) {
-    showServer("trouble", problem.message);
+  const found = await lookAtServer().catch((problem) => problem);
+  if (conversation) return; // it may be this one that fills the server
+  if (found instanceof Error) {
+    showServer("trouble", found.message);
+  } else {
+    suggest(found.sampling);
+    showServer("ready", [found.model, ...found.voices].join(" · "));
   }
-  if (!conversation) lookAfterServer.next = setTimeout(lookAfterServer, LOOK_AGAIN_MS);
+  lookAfterServer.next = setTimeout(lookAfterServer, LOOK_AGAIN_MS);
 }
 
 let suggested = "";
