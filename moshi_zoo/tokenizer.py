@@ -72,14 +72,15 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a ``.model`` file, or the one in a zoo folder.
+        """Read a ``.model`` file, or the one in a zoo folder or in that of a run.
 
         Raises:
             ValueError: if there is none, or it cannot be used.
         """
         path = Path(path).expanduser()
         if path.is_dir():
-            path = path / FILE
+            in_run = path / "zoo" / FILE
+            path = in_run if in_run.is_file() else path / FILE
         if not path.is_file():
             raise ValueError(f"there is no tokenizer {path}: give a SentencePiece .model file, or a folder with {FILE}")
         try:

@@ -63,9 +63,12 @@ def test_normalization_joins_variants():
 
 
 def test_it_travels_as_a_file_and_to_workers(tmp_path):
-    TOKENIZER.save(tmp_path / "tokenizer.model")
+    (tmp_path / "run" / "zoo").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "run" / "zoo"):
+        TOKENIZER.save(folder / "tokenizer.model")
     for other in (
         Tokenizer.load(tmp_path),
+        Tokenizer.load(tmp_path / "run"),  # a run leaves a zoo folder
         Tokenizer.load(tmp_path / "tokenizer.model"),
         pickle.loads(pickle.dumps(TOKENIZER)),
     ):
