@@ -139,7 +139,8 @@ def transcribe(
 
     Args:
         conversations: with free rows; without a codec, recordings must be codes.
-        recordings: samples [S] at the codec's rate, or codes, int64 [user codebooks, T].
+        recordings: samples [S] at the codec's rate, or codes, int64 [user codebooks, T]; without a codec, what is
+            heard after their end is their last frame.
         text_delay_s: how long after its sound the model writes a word. None: as it has learnt it.
         mode: in which the model listens.
         settings: of all; None: the usual ones of the mode.
@@ -152,7 +153,9 @@ def transcribe(
         for recording in recordings:
             in_codes = isinstance(recording, torch.Tensor)
             heard = frames(recording, 0 if in_codes else conversations.frame_size)
-            how = {"text_delay_s": text_delay_s, "mode": mode, "settings": settings, "silence": silent}
+            # Where there is no codec to say how silence sounds, the end goes on: with nobody there, models invent users.
+            after = recording[:, -1] if silent is None and in_codes and recording.shape[1] else silent
+            how = {"text_delay_s": text_delay_s, "mode": mode, "settings": settings, "silence": after}
             streams.append(Transcriber(heard, conversations, **how))
             yield streams[-1]
 

@@ -73,7 +73,7 @@ def test_a_model_that_takes_notes_can_transcribe_while_it_talks():
     options = {"settings": dataclasses.replace(LIVELY, text_temperature=3.0, text_top_k=0), "mode": "duplex"}
     live = Conversations(pair().moshi, None, tokenizer(), text_layout=TextLayout("moshi_and_heard", {"heard": -0.16}))
     (transcript,) = transcribe(live, [codes], **options)
-    (reply,) = talk(live, [torch.cat([codes, torch.full((4, 7), -1)], dim=1)], settings=options["settings"])
+    (reply,) = talk(live, [torch.cat([codes, codes[:, -1:].expand(-1, 7)], dim=1)], settings=options["settings"])
     assert transcript.tokens[:18] == reply.text[1:].tolist()
     assert {word.speaker for word in transcript.words} <= {"user"}
     deaf = Conversations(pair().moshi, None, tokenizer(), text_layout=TextLayout("moshi"))
@@ -107,6 +107,17 @@ def test_users_in_codes_and_in_sound_get_the_same_reply():
     assert read.wav is None
     with pytest.raises(ValueError, match="the user's recording is empty"):
         talk(conversations(), [np.zeros(0, np.float32)])
+
+
+def test_without_a_codec_the_end_goes_on_until_the_last_word_can_be_written():
+    made = pair()
+    codes = torch.randint(made.moshi.codebook_size, (made.moshi.num_user_codebooks, 9))
+    live = Conversations(made.moshi, None, made.tokenizer)
+    options = {"settings": dataclasses.replace(LIVELY, text_top_k=0), "text_delay_s": 0.24}
+    (short,) = transcribe(live, [codes], **options)
+    (long,) = transcribe(live, [torch.cat([codes, codes[:, -1:].expand(-1, 20)], dim=1)], **options)
+    assert len(short.tokens) > 9
+    assert short.tokens == long.tokens[: len(short.tokens)]
 
 
 def test_a_transcript_has_the_times_of_the_sound_and_knows_nothing_before_the_delay():
