@@ -26,7 +26,7 @@ NANO_TEXT = RECIPES / "nano/helium.yaml"
 CPU = RECIPES / "with/cpu.yaml"
 FOR_LANGUAGE_MODELS = ("checkpointing", "compile", "ddp", "fsdp")
 BASES = dict.fromkeys(FOR_LANGUAGE_MODELS, NANO_TEXT)
-BASES |= dict.fromkeys(("ddp_moshi", "nano_moshi"), RECIPES / "nano/moshi.yaml")
+BASES |= dict.fromkeys(("ddp_moshi", "nano_moshi", "by_heart"), RECIPES / "nano/moshi.yaml")
 
 
 def name(path):
