@@ -62,8 +62,7 @@ def generate(
 
         quantise(loaded.net, weights)
     store_by_columns(loaded.net)
-    where = loaded.net.embedding.weight.device
-    is_compiled = shall_compile(compile, where, is_quantised=weights is not None, tell=say_aside)
+    is_compiled = shall_compile(compile, loaded.net.embedding.weight.device, tell=say_aside)
     tokenizer = loaded.tokenizer
     tokens = [[tokenizer.bos, *tokenizer.encode(text)] for text in texts]
     steps = generation.generate(

@@ -129,4 +129,4 @@ def _numbers(layer: Linear | StepLinear) -> int:
 
 
 def _times(x: Tensor, weight: QuantisedWeight) -> Tensor:
-    return weight.times(x.flatten(0, -2).float()).to(x.dtype).view(*x.shape[:-1], -1)
+    return weight.product(x.flatten(0, -2).float()).to(x.dtype).view(*x.shape[:-1], -1)

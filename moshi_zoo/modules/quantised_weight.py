@@ -4,8 +4,11 @@ Weight-only: activations keep their precision. PyTorch's own kernels are used, t
 rows that streams bring: FBGEMM's for sixteen and eight bits, and the packed one for four.
 """
 
+import itertools
 import warnings
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 import torch.nn.functional as F
@@ -16,19 +19,45 @@ _FINER = 2 * _STEPS  # what is rounded off, up to half a step, takes all steps a
 _GROUP, _ROWS = 32, 16  # of the four-bit kernel: columns that share a scale, and what rows come in
 
 
-class QuantisedWeight(Protocol):
-    """A weight W [M, N]."""
+class QuantisedWeight(ABC):
+    """A weight W [M, N].
 
+    Args:
+        weight: as trained.
+    """
+
+    def __init__(self, weight: Tensor):
+        self.shape, self._key = weight.shape, next(_KEYS)
+        _KNOWN[self._key] = self
+
+    def product(self, x: Tensor) -> Tensor:
+        """The product x W^T: float32 [B, N] -> [B, M]. To a compiler it is one operation; it knows none of these."""
+        return _product(x, self._key, self.shape[0]) if torch.compiler.is_compiling() else self.times(x)
+
+    @abstractmethod
     def times(self, x: Tensor) -> Tensor:
-        """The product x W^T: float32 [B, N] -> [B, M]."""
-        ...
+        """The same, by operations of PyTorch's."""
 
+    @abstractmethod
     def dense(self) -> Tensor:
         """The weight as it is now, float32 [M, N]."""
-        ...
 
 
-class Float16Weight:
+_KEYS = itertools.count()  # in each process from 0, so that what is compiled in one is found by the next
+_KNOWN: WeakValueDictionary[int, QuantisedWeight] = WeakValueDictionary()
+
+
+@torch.library.custom_op("moshi_zoo::quantised_product", mutates_args=())
+def _product(x: Tensor, key: int, num_rows: int) -> Tensor:
+    return _KNOWN[key].times(x)
+
+
+@_product.register_fake
+def _(x: Tensor, key: int, num_rows: int) -> Tensor:
+    return x.new_empty(len(x), num_rows)
+
+
+class Float16Weight(QuantisedWeight):
     """Half precision: next to nothing changes. Also by far the fastest exact way to multiply two to eight rows.
 
     Args:
@@ -36,6 +65,7 @@ class Float16Weight:
     """
 
     def __init__(self, weight: Tensor):
+        super().__init__(weight)
         self._packed: Any = torch.ops.quantized.linear_prepack_fp16(weight.detach().float().contiguous(), None)
         self._multiply = torch.ops.quantized.linear_dynamic_fp16.default
 
@@ -48,7 +78,7 @@ class Float16Weight:
         return torch.ops.quantized.linear_unpack_fp16(self._packed)[0].float()
 
 
-class Int8Weight:
+class Int8Weight(QuantisedWeight):
     """Eight bits, symmetric, with a scale for each row.
 
     The kernel takes activations of seven bits. Those alone would cost more precision than the weights do, by far where
@@ -61,6 +91,7 @@ class Int8Weight:
     """
 
     def __init__(self, weight: Tensor):
+        super().__init__(weight)
         weight = weight.detach().float()
         scales = _nonzero(weight.abs().amax(1)) / 127
         with warnings.catch_warnings():  # the tensors of this dtype will go; what is packed here is none of them
@@ -85,7 +116,7 @@ class Int8Weight:
         return torch.ops.quantized.linear_unpack(self._packed)[0].dequantize()
 
 
-class Int4Weight:
+class Int4Weight(QuantisedWeight):
     """Four bits, with a scale and an offset for each 32 columns of a row; activations are rounded to bfloat16.
 
     An eighth of the memory; the kernel takes longer than that for eight bits.
@@ -95,7 +126,7 @@ class Int4Weight:
     """
 
     def __init__(self, weight: Tensor):
-        self.shape = weight.shape
+        super().__init__(weight)
         rows, columns = (-size % whole for size, whole in zip(weight.shape, (_ROWS, _GROUP), strict=True))
         groups = F.pad(weight.detach().float(), (0, columns, 0, rows)).unflatten(1, (-1, _GROUP))  # [M, groups, 32]
         low, high = groups.aminmax(dim=-1)

@@ -101,15 +101,12 @@ def compiled_text_step(model: Helium, tell: Tell) -> Step:
     return Compiled(step_of(model), "the step of a token", tell)
 
 
-def shall_compile(
-    wish: Compile, device: torch.device, *, is_quantised: bool = False, max_sessions: int = 1, tell: Tell
-) -> bool:
+def shall_compile(wish: Compile, device: torch.device, *, max_sessions: int = 1, tell: Tell) -> bool:
     """Whether steps are to be compiled.
 
     Args:
         wish: of the user. With ``auto``, ``tell`` hears why it is not done where a compiler is all that is missing.
         device: of the model.
-        is_quantised: whether its weights have fewer bits.
         max_sessions: conversations at once.
         tell: see above.
 
@@ -118,10 +115,9 @@ def shall_compile(
     """
     if wish == "never" or (wish == "auto" and max_sessions == 1):
         return False
-    if device.type != "cpu" or is_quantised:
+    if device.type != "cpu":
         if wish == "always":
-            what = "weights of fewer bits are" if is_quantised else f"a step on {device.type} is"
-            raise CannotCompile(f"{what} not compiled, only float weights on a CPU: leave --compile away")
+            raise CannotCompile(f"a step on {device.type} is not compiled, only one on a CPU: leave --compile away")
         return False
     missing = _missing()
     if missing and wish == "always":

@@ -61,8 +61,7 @@ def load_conversations(
         text_layout=pair.text_layout,
         sampling=pair.sampling,
     )
-    where, is_quantised = pair.moshi.initial_text.device, weights is not None
-    if shall_compile(compile, where, is_quantised=is_quantised, max_sessions=max_sessions, tell=tell):
+    if shall_compile(compile, pair.moshi.initial_text.device, max_sessions=max_sessions, tell=tell):
         compiled = begin(compiling=tell)
         try:
             compiled.warm_up()

@@ -153,7 +153,7 @@ def transcribe(
         for recording in recordings:
             in_codes = isinstance(recording, torch.Tensor)
             heard = frames(recording, 0 if in_codes else conversations.frame_size)
-            # Where there is no codec to say how silence sounds, the end goes on: with nobody there, models invent users.
+            # Without a codec to say how silence sounds, the end goes on: with nobody there, models invent users.
             after = recording[:, -1] if silent is None and in_codes and recording.shape[1] else silent
             how = {"text_delay_s": text_delay_s, "mode": mode, "settings": settings, "silence": after}
             streams.append(Transcriber(heard, conversations, **how))

@@ -46,7 +46,14 @@ def test_conversations_are_measured_heard_and_seen(home, moshi_zoo):
     written = {figure["name"]: figure["value"] for figure in found["groups"][0]["as_written"]}
     assert written["answers_right"] == 1
     names = {figure["name"] for figure in found["groups"][0]["figures"]}
-    assert names >= {"answers_right", "answers_heard_right", "answer_words_heard", "talk_over", "waits", "windows_silence"}
+    assert names >= {
+        "answers_right",
+        "answers_heard_right",
+        "answer_words_heard",
+        "talk_over",
+        "waits",
+        "windows_silence",
+    }
     assert len(found["conversations"]) == 4
     out_folder = Path("runs/evaluations/tiny/duplex")
     wavs, pictures = sorted(out_folder.glob("*.wav")), {path.name for path in out_folder.glob("*.png")}

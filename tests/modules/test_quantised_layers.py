@@ -8,7 +8,7 @@ from moshi_zoo.models.conversation import GREEDY
 from moshi_zoo.models.generation import continuations, generate
 from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.lora import LoraSize, add_adapter, use_adapter
-from moshi_zoo.modules.quantised_layers import QuantisedLinear, quantise
+from moshi_zoo.modules.quantised_layers import PRECISIONS, QuantisedLinear, quantise
 from moshi_zoo.modules.quantised_weight import Float16Weight, Int4Weight, Int8Weight
 from moshi_zoo.modules.step_linear import StepLinear
 
@@ -86,6 +86,23 @@ def test_a_text_goes_on_with_quantised_weights():
     assert isinstance(helium.output.quantised, Int8Weight)
     assert isinstance(helium.transformer.layers[0].attention.in_proj.quantised, Int4Weight)
     assert len(continuations(generate(helium, [[1, 5]], max_tokens=4), 1)[0]) == 4
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_compiler_takes_a_product_as_one_operation(precision):
+    torch.manual_seed(0)
+    layers = torch.nn.ModuleList([Linear(64, 32), StepLinear(64, 32, [0, 1, 1])])
+    quantise(layers, precision, smallest=1)
+
+    def products(x):
+        return layers[0](x), layers[1](x[None].expand(3, -1, -1)), layers[1].step(x, 2), layers[1].each(x)
+
+    torch._dynamo.reset()
+    x = torch.randn(2, 64)
+    with torch.inference_mode():
+        found = torch.compile(products, fullgraph=True, dynamic=False, backend="aot_eager")(x)
+        for one, other in zip(found, products(x), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_large_weights_have_the_precision_that_is_asked_for_and_small_ones_stay_as_they_are():
