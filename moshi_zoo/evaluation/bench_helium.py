@@ -64,8 +64,11 @@ def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "nev
         steps = {name: _step(name, mode, size, device) for name in names}
         if mode == "generation" and device == "cpu":
             steps |= {f"{OURS}, {kind}": _quantised_generation(size, kind) for kind in PRECISIONS}
-        if is_compiled:
-            steps[f"{OURS}, compiled"] = _compiled(mode, size, tell)
+        if is_compiled and mode == "training":
+            steps[f"{OURS}, compiled"] = _compiled_training(size)
+        elif is_compiled:
+            steps[f"{OURS}, compiled"] = _compiled_generation(size, None, tell)
+            steps[f"{OURS}, float16, compiled"] = _compiled_generation(size, "float16", tell)
         times = time_side_by_side(steps, runs=runs, warmup=1, synchronize=wait)
         tokens = _batch(size).numel() if mode == "training" else NEW
         speeds = {name: tokens / timing.median * 1e3 for name, timing in times.items()}
@@ -101,15 +104,20 @@ def _random_writer(size: str, device: str) -> Helium:
     return model
 
 
-def _compiled(mode: str, size: str, tell: Tell) -> Step:
+def _compiled_training(size: str) -> Step:
     torch.manual_seed(0)
-    if mode == "training":
-        model = cast("Helium", registry.build(size))
-        for layer in model.transformer.layers:
-            layer.compile()
-        return _our_training(model, size)
-    writer = _random_writer(size, "cpu")
-    return _our_generation(writer, compiled_text_step(writer, tell))
+    model = cast("Helium", registry.build(size))
+    for layer in model.transformer.layers:
+        layer.compile()
+    return _our_training(model, size)
+
+
+def _compiled_generation(size: str, precision: Precision | None, tell: Tell) -> Step:
+    torch.manual_seed(0)
+    model = _random_writer(size, "cpu")
+    if precision:
+        quantise(model, precision)
+    return _our_generation(model, compiled_text_step(model, tell))
 
 
 def _quantised_generation(size: str, precision: Precision) -> Step:

@@ -133,6 +133,7 @@ def _steps(model: Moshi, theirs: Any, rounds: int, *, compiling: Tell | None) ->
     steps |= {name: our_conversation(other) for name, other in smaller.items()}
     if compiling is not None:
         steps[_COMPILED] = _compiled_conversation(model, compiling)
+        steps |= {f"{name}, compiled": _compiled_conversation(other, compiling) for name, other in smaller.items()}
     if theirs is not None:
         steps[PEER] = their_conversation(theirs)
     times = {name: timing.median for name, timing in time_side_by_side(steps, runs=rounds).items()}

@@ -43,4 +43,5 @@ def test_compiled_code_is_measured_if_asked_for(alone, monkeypatch):
     torch._dynamo.reset()
     who, told = measured("always")
     assert f"{OURS}, compiled" in who["training"] & who["generation"]
+    assert f"{OURS}, float16, compiled" in who["generation"]
     assert "compiling the step of a token ..." in told

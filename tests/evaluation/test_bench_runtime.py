@@ -9,6 +9,8 @@ from moshi_zoo import registry
 from moshi_zoo.evaluation import bench_moshi, bench_runtime
 from moshi_zoo.evaluation.bench import OURS, rows
 from moshi_zoo.modules.quantised_layers import PRECISIONS, quantise
+from moshi_zoo.runtime import compiled
+from moshi_zoo.runtime.conversations import Conversations
 
 
 def test_a_report_has_all_rows(monkeypatch):
@@ -24,6 +26,26 @@ def test_a_report_has_all_rows(monkeypatch):
     assert ("whole frame with the codec, 99 %, ms", OURS) in values
     assert report.missing == ["moshi"]
     assert any("mimi-nano" in line for line in told)
+
+
+def test_compiled_steps_are_measured_if_asked_for(monkeypatch):
+    monkeypatch.setattr(bench_runtime, "is_installed", lambda module: False)
+    for module in (bench_runtime, bench_moshi):
+        monkeypatch.setattr(module, "FRAMES", 2)
+    monkeypatch.setattr(compiled, "_missing", lambda: None)
+    told = []
+
+    def not_compiled(*args, compiling=None, **more):
+        told.append(compiling)
+        return Conversations(*args, **more)
+
+    monkeypatch.setattr(bench_runtime, "Conversations", not_compiled)
+    sizes = {"size": "moshi-nano", "device": "cpu", "rounds": 1, "sessions": [1]}
+    report = bench_runtime.bench_runtime(**sizes, compile="always", tell=print)
+    assert sum(tell is print for tell in told) == 5
+    steps = {row.who for row in report.rows if row.what.startswith("step, ms")}
+    assert steps >= {f"{OURS}, compiled", *(f"{name}, compiled" for name in bench_runtime._QUANTISED)}
+    assert f"{OURS}, compiled" in {row.who for row in report.rows if row.what == "whole frame with the codec, ms"}
 
 
 def test_the_error_of_the_logits_grows_as_the_bits_go():
