@@ -12,12 +12,12 @@ from moshi_zoo.cli import trainer
 from moshi_zoo.cli.command import make_parser, with_underscores
 
 ROOT = Path(__file__).parents[1]
-_BLOCK = re.compile(r"^```(?:bash|sh|console)?\n(.*?)^```", re.M | re.S)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 
 def commands(text: str) -> list[list[str]]:
     """The words after ``python -m moshi_zoo`` of all commands in code blocks."""
-    lines = "\n".join(_BLOCK.findall(text)).replace("\\\n", " ").splitlines()
+    lines = "\n".join(block for language, block in _BLOCK.findall(text) if language != "python").replace("\\\n", " ").splitlines()
     typed = [line.partition("python -m moshi_zoo ")[2] for line in lines if "python -m moshi_zoo " in line]
     return [shlex.split(line, comments=True) for line in typed]
 
