@@ -17,7 +17,8 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 def commands(text: str) -> list[list[str]]:
     """The words after ``python -m moshi_zoo`` of all commands in code blocks."""
-    lines = "\n".join(block for language, block in _BLOCK.findall(text) if language != "python").replace("\\\n", " ").splitlines()
+    blocks = "\n".join(block for language, block in _BLOCK.findall(text) if language != "python")
+    lines = blocks.replace("\\\n", " ").splitlines()
     typed = [line.partition("python -m moshi_zoo ")[2] for line in lines if "python -m moshi_zoo " in line]
     return [shlex.split(line, comments=True) for line in typed]
 
@@ -32,9 +33,9 @@ def check(words: list[str]) -> None:
         return
     rest = with_underscores(rest)
     if VERBS[verb].target == VERBS["fit"].target:
-        if "--ckpt_path" in rest:  # of the verb, and only made when it runs
-            at = rest.index("--ckpt_path")
-            del rest[at : at + 2]
+        for at in reversed(range(len(rest))):  # what earlier runs have made, which are not here
+            if rest[at] == "--ckpt_path" or rest[at].startswith("--init_from."):
+                del rest[at : at + 2]
         asks = any(word.startswith("--print_config") or word.endswith((".help", "--help-all")) for word in rest)
         try:
             trainer.run(rest if asks else [*rest, "--config", str(ROOT / "recipes/with/cpu.yaml")])
