@@ -17,6 +17,12 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # time sa
 hypothesis.settings.load_profile("shared machine")
 
 
+def pytest_collection_modifyitems(items):
+    """Files whose tests start two processes come first: they take minutes, and the last file keeps one worker alone."""
+    long = {item.path for item in items if item.get_closest_marker("distributed")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """The same random numbers in every test, whatever runs before it."""
