@@ -74,7 +74,6 @@ def test_a_model_is_served_until_a_signal_comes(moshi_zoo, models, monkeypatch):
         (["--model", "moshi", "--token", "short"], "can be guessed"),
         (["--model", "moshi", "--max-sessions", "0"], "max_sessions (0) must be 1 or more"),
         (["--model", "moshi", "--threads", "0"], "threads (0) must be 1 or more"),
-        (["--model", "moshi", "--weights", "int8", "--compile", "always"], "leave --compile away"),
         (["--model", "moshi", "--ssl-cert", "cert.pem"], "--ssl-cert and --ssl-key belong together"),
         (["--model", "moshi", "--ssl-cert", "cert.pem", "--ssl-key", "key.pem"], "there is no file cert.pem"),
         (["--model", "moshi", "--static", "checkpoints"], "has no index.html"),
