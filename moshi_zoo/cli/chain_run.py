@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import IO
 
+from moshi_zoo.cli.aside import say_aside
 from moshi_zoo.cli.chain_recipe import FIT, PREPARATIONS, Chain, Step
 from moshi_zoo.cli.chain_record import (
     Decision,
@@ -194,7 +195,7 @@ def _do(step: Step, decision: Decision, inputs: Inputs, record: Record, command:
     code = command(words)
     seconds = before + time.monotonic() - start
     if code == 0 and not has_result(step):
-        print(f"the step {step.name!r} has left no result in {step.folder}", file=sys.stderr, flush=True)
+        say_aside(f"the step {step.name!r} has left no result in {step.folder}")
         code = 1
     if code:
         record[step] = Entry("begun", inputs, seconds)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from moshi_zoo.cli.aside import say_aside
 from moshi_zoo.data.cleaning.bloom import BloomFilter
 from moshi_zoo.data.cleaning.classifier import TextClassifier
 from moshi_zoo.data.cleaning.duplicates import MIN_RUN, DropPieces, LooksLike, SeenBefore
@@ -121,7 +122,7 @@ def _with_progress(texts: Iterable[str], bad: LineReport) -> Iterator[str]:
             yield text
             progress.update(task, description=f"{number} documents")
             if not console.is_terminal and time.monotonic() > next_line:
-                print(f"{number} documents", file=sys.stderr, flush=True)
+                say_aside(f"{number} documents")
                 next_line = time.monotonic() + _SECONDS
     bad.check()
 

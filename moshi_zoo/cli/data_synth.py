@@ -1,11 +1,12 @@
 """``data synth``: dialogues between a user and Moshi, spoken, and encoded if wanted."""
 
 import os
-import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from moshi_zoo.cli.aside import say_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def _shown(steps: "Iterator[Made]", split: str, goal: "Goal") -> "Made":
             line = f"{made.dialogues} {split} dialogues, {rate:.1f} a second"
             progress.update(task, completed=made.dialogues if goal.dialogues else made.seconds, description=line)
             if not console.is_terminal and time.monotonic() > line_at:
-                print(line, file=sys.stderr, flush=True)
+                say_aside(line)
                 line_at += _SECONDS
     return made
 

@@ -2,6 +2,8 @@
 
 import sys
 
+from moshi_zoo.cli.aside import say_aside
+
 
 class Stages:
     """What is going on: a bar on a terminal, a line for each stage elsewhere."""
@@ -26,7 +28,7 @@ class Stages:
         self._progress.remove_task(self._task)
         self._task = self._progress.add_task(what, total=total)
         if not self._on_terminal:
-            print(what, file=sys.stderr, flush=True)
+            say_aside(what)
 
     def step(self) -> None:
         """One more is done."""

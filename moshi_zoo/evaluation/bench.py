@@ -15,8 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import nn
+
+from moshi_zoo import registry
+from moshi_zoo.modules.columns import store_by_columns
 
 OURS = "moshi_zoo"
+COMPILED = f"{OURS}, compiled"
 
 Step = Callable[[], object]
 
@@ -110,6 +115,27 @@ def time_side_by_side(
 
 def _percentile(times: list[float], share: float) -> float:
     return sorted(times)[min(int(share * len(times)), len(times) - 1)]
+
+
+def random_model(size: str, device: str, *, dtype: torch.dtype | None = None) -> nn.Module:
+    """A preset with random weights, for inference: one copy of them at any time, as streams want them to lie.
+
+    Args:
+        size: name of the preset.
+        device: where to compute.
+        dtype: of the weights.
+    """
+    with torch.device("meta"):
+        model: nn.Module = registry.build(size).eval().to(dtype)
+        if device == "cpu":
+            store_by_columns(model)
+    model.to_empty(device=device)
+    torch.manual_seed(0)
+    for part in model.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    return model
 
 
 def rows(what: str, values: Mapping[str, float], *, best: Callable[[Iterable[float]], float]) -> list[Row]:

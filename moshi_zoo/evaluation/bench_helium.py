@@ -15,22 +15,22 @@ from torch import Tensor
 
 from moshi_zoo import registry
 from moshi_zoo.evaluation.bench import (
+    COMPILED,
     OURS,
     Report,
     Step,
     is_installed,
     measured_in_a_process,
     peak_memory,
+    random_model,
     report,
     resident_memory,
     rows,
     time_side_by_side,
 )
 from moshi_zoo.losses.cross_entropy import chunked_cross_entropy
-from moshi_zoo.models.generation import Step as TextStep
 from moshi_zoo.models.generation import continuations, generate
 from moshi_zoo.models.helium import Helium
-from moshi_zoo.modules.columns import store_by_columns
 from moshi_zoo.modules.quantised_layers import PRECISIONS, Precision, quantise
 from moshi_zoo.runtime.compiled import Compile, Tell, compiled_text_step, shall_compile
 from moshi_zoo.zoo import helium_format
@@ -63,12 +63,12 @@ def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "nev
         tell(f"{mode}: {size} with random weights for {', '.join(names)}")
         steps = {name: _step(name, mode, size, device) for name in names}
         if mode == "generation" and device == "cpu":
-            steps |= {f"{OURS}, {kind}": _quantised_generation(size, kind) for kind in PRECISIONS}
+            steps |= {f"{OURS}, {kind}": _our_generation(size, device, precision=kind) for kind in PRECISIONS}
         if is_compiled and mode == "training":
-            steps[f"{OURS}, compiled"] = _compiled_training(size)
+            steps[COMPILED] = _compiled_training(size)
         elif is_compiled:
-            steps[f"{OURS}, compiled"] = _compiled_generation(size, None, tell)
-            steps[f"{OURS}, float16, compiled"] = _compiled_generation(size, "float16", tell)
+            steps[COMPILED] = _our_generation(size, device, compiling=tell)
+            steps[f"{OURS}, float16, compiled"] = _our_generation(size, device, precision="float16", compiling=tell)
         times = time_side_by_side(steps, runs=runs, warmup=1, synchronize=wait)
         tokens = _batch(size).numel() if mode == "training" else NEW
         speeds = {name: tokens / timing.median * 1e3 for name, timing in times.items()}
@@ -83,25 +83,13 @@ def bench_helium(*, size: str, device: str, rounds: int, compile: Compile = "nev
 
 def _step(name: str, mode: str, size: str, device: str) -> Step:
     """What is measured: a training step, or a continuation."""
+    if name == OURS and mode == "generation":
+        return _our_generation(size, device)
     torch.manual_seed(0)
-    if name == OURS and mode == "training":
-        return _our_training(registry.build(size).to(device), size)
     if name == OURS:
-        return _our_generation(_random_writer(size, device))
+        return _our_training(registry.build(size).to(device), size)
     model = _theirs(size).to(device)
     return _their_training(model, size) if mode == "training" else _their_generation(model)
-
-
-def _random_writer(size: str, device: str) -> Helium:
-    """Laid out as generation wants it, then filled: one copy of the weights at any time."""
-    with torch.device("meta"):
-        model = registry.build(size)
-        store_by_columns(model)
-    model.to_empty(device=device)
-    for part in model.modules():
-        if hasattr(part, "reset_parameters"):
-            part.reset_parameters()
-    return model
 
 
 def _compiled_training(size: str) -> Step:
@@ -110,21 +98,6 @@ def _compiled_training(size: str) -> Step:
     for layer in model.transformer.layers:
         layer.compile()
     return _our_training(model, size)
-
-
-def _compiled_generation(size: str, precision: Precision | None, tell: Tell) -> Step:
-    torch.manual_seed(0)
-    model = _random_writer(size, "cpu")
-    if precision:
-        quantise(model, precision)
-    return _our_generation(model, compiled_text_step(model, tell))
-
-
-def _quantised_generation(size: str, precision: Precision) -> Step:
-    torch.manual_seed(0)
-    model = registry.build(size)
-    quantise(model, precision)
-    return _our_generation(model)
 
 
 def _theirs(size: str) -> Any:
@@ -162,9 +135,13 @@ def _training(model: torch.nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def _our_generation(model: Helium, step: TextStep | None = None) -> Step:
-    model.eval()
-    prompt = _prompt().tolist()
+def _our_generation(
+    size: str, device: str, *, precision: Precision | None = None, compiling: Tell | None = None
+) -> Step:
+    model, prompt = cast("Helium", random_model(size, device)), _prompt().tolist()
+    if precision is not None:
+        quantise(model, precision)
+    step = None if compiling is None else compiled_text_step(model, compiling)
     return lambda: continuations(generate(model, [prompt], max_tokens=NEW, step=step), 1)
 
 

@@ -15,7 +15,18 @@ import torch
 from torch import Tensor
 
 from moshi_zoo import registry
-from moshi_zoo.evaluation.bench import OURS, Report, Row, Step, is_installed, report, rows, time_side_by_side
+from moshi_zoo.evaluation.bench import (
+    COMPILED,
+    OURS,
+    Report,
+    Row,
+    Step,
+    is_installed,
+    random_model,
+    report,
+    rows,
+    time_side_by_side,
+)
 from moshi_zoo.evaluation.bench_mimi import random_codec, their_codec
 from moshi_zoo.evaluation.bench_moshi import (
     FRAMES,
@@ -35,7 +46,6 @@ from moshi_zoo.tokenizer import Tokenizer
 
 PEER = "moshi"
 _FLOOR = "memory"
-_COMPILED = f"{OURS}, compiled"
 _QUANTISED = {f"{OURS}, {precision}": precision for precision in PRECISIONS}
 _TEXT = "what the pieces of this text are is of no matter: the model draws them by chance"
 _PIECES = 300  # of its tokenizer
@@ -59,7 +69,7 @@ def bench_runtime(
     present = [name for name, module in PEERS.items() if is_installed(module)]
     wait = torch.cuda.synchronize if on_gpu else None
     tell(f"building {size} with random weights for {', '.join([OURS, *present])}")
-    model = _random_moshi(size, device)
+    model = cast("Moshi", random_model(size, device, dtype=torch.bfloat16 if on_gpu else None))
     their_weights = None if on_gpu else model  # the released size goes through no file
     dtype = model.initial_text.dtype
     theirs = their_model(size, device, training=False, like=their_weights, dtype=dtype) if present else None
@@ -73,7 +83,7 @@ def bench_runtime(
         tell(f"whole frames of {count} conversations, with {codec_of(size)}")
         frames: dict[str, Step] = {OURS: _our_frame(model, codec.to(dtype), count)}
         if is_compiled:
-            frames[_COMPILED] = _our_frame(model, codec, count, compiling=tell)
+            frames[COMPILED] = _our_frame(model, codec, count, compiling=tell)
         if theirs is not None and count == 1 and codec_of(size) == "mimi-full":
             frames[PEER] = _their_frame(theirs, their_codec(device), device)
         found += _frame_rows(frames, count, rounds * FRAMES, wait)
@@ -109,20 +119,6 @@ def logit_errors(model: Moshi, other: Moshi, codes: Tensor) -> dict[str, float]:
     return {name: float((b - a).norm() / (a - a.mean(-1, keepdim=True)).norm()) for name, (a, b) in pairs.items()}
 
 
-def _random_moshi(size: str, device: str) -> Moshi:
-    """In the dtype that the device computes in; never twice in memory."""
-    with torch.device("meta"):
-        model = registry.build(size).eval()
-    if device.startswith("cuda"):
-        model = model.bfloat16()
-    model.to_empty(device=device)
-    torch.manual_seed(0)
-    for part in model.modules():
-        if hasattr(part, "reset_parameters"):
-            part.reset_parameters()
-    return cast("Moshi", model)
-
-
 def _steps(model: Moshi, theirs: Any, rounds: int, *, compiling: Tell | None) -> list[Row]:
     smaller = {name: copy.deepcopy(model) for name in _QUANTISED}
     for name, precision in _QUANTISED.items():
@@ -132,7 +128,7 @@ def _steps(model: Moshi, theirs: Any, rounds: int, *, compiling: Tell | None) ->
     steps = {_FLOOR: reading_of(model), OURS: our_conversation(model)}
     steps |= {name: our_conversation(other) for name, other in smaller.items()}
     if compiling is not None:
-        steps[_COMPILED] = _compiled_conversation(model, compiling)
+        steps[COMPILED] = _compiled_conversation(model, compiling)
         steps |= {f"{name}, compiled": _compiled_conversation(other, compiling) for name, other in smaller.items()}
     if theirs is not None:
         steps[PEER] = their_conversation(theirs)
@@ -141,7 +137,7 @@ def _steps(model: Moshi, theirs: Any, rounds: int, *, compiling: Tell | None) ->
     times = {name: time / FRAMES for name, time in times.items()}
     found = rows("step, ms a frame", times, best=min)
     found.append(Row("reading its float32 weights once, ms", _FLOOR, floor))
-    exact = [name for name in (OURS, _COMPILED) if name in times]
+    exact = [name for name in (OURS, COMPILED) if name in times]
     found += [Row("step over reading its weights once", name, times[name] / floor) for name in exact]
     for kind in ("text", "codes"):
         found += [Row(f"error of the logits, {kind}, %", name, 100 * error[kind]) for name, error in errors.items()]

@@ -52,7 +52,7 @@ def generate(
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one each, or one for all")
     sampler, chance = Sampler(temperature, top_k, top_p), uniform_rows(seeds, max_tokens)
-    return _steps(model, prompts, sampler, chance, eos, step or step_of(model))
+    return _steps(model, prompts, sampler, chance, eos, step)
 
 
 def step_of(model: Helium) -> Step:
@@ -72,12 +72,20 @@ def continuations(steps: Iterator[list[int | None]], num_prompts: int) -> list[l
 
 @torch.inference_mode()
 def _steps(
-    model: Helium, prompts: Sequence[Sequence[int]], sampler: Sampler, chance: Tensor, eos: int | None, step: Step
+    model: Helium,
+    prompts: Sequence[Sequence[int]],
+    sampler: Sampler,
+    chance: Tensor,
+    eos: int | None,
+    step: Step | None,
 ) -> Iterator[list[int | None]]:
     max_tokens, longest = chance.shape[1], max(map(len, prompts))
     chance = chance.to(model.norm.weight.device)  # [B, max_tokens]
-    # Texts of about the same length have states of the same shapes, for which a step is compiled once.
-    most, at_once = _rounded(longest + max_tokens), _rounded(min(longest, _CHUNK))
+    most, at_once = longest + max_tokens, min(longest, _CHUNK)
+    if step is None:
+        step = step_of(model)
+    else:  # it may be compiled, once for each shape: for texts of about the same length they are the same
+        most, at_once = _rounded(most), _rounded(at_once)
     state = model.init_state(len(prompts), at_once, max_positions=most)
     logits = model.output(_read(model, prompts, state))
     ended = [False] * len(prompts)

@@ -26,13 +26,14 @@ class KeyValueState(State):
     values: Tensor
 
     def append(self, keys: Tensor, values: Tensor, slots: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:
-        """Write a chunk [B, H, T, head_dim] at its slots [B, 1, T, 1]; returns the ring's first ``num_keys`` slots.
+        """Write a chunk [B, T, H, head_dim] at its slots [B, T]; returns the ring's first ``num_keys`` slots.
 
         Paused rows are written too: they overwrite only what has left their window, and write it again when they go on.
         """
-        index = slots.expand_as(keys)
-        self.keys.scatter_(2, index, keys.type_as(self.keys))  # autocast: the ring has the dtype of the weights
-        self.values.scatter_(2, index, values.type_as(self.values))
+        # not scatter_: a compiler would make it a copy of the whole ring, and another one back
+        streams = torch.arange(len(slots), device=slots.device)[:, None]
+        self.keys[streams, :, slots] = keys.type_as(self.keys)  # autocast: the ring has the dtype of the weights
+        self.values[streams, :, slots] = values.type_as(self.values)
         return self.keys.narrow(2, 0, num_keys), self.values.narrow(2, 0, num_keys)
 
 
@@ -42,8 +43,9 @@ class Window:
 
     Args:
         angles: rotations of the chunk's positions.
-        mask: bool [B, 1, T, keys], or None where plain causality says the same (flash kernels then run).
-        slots: int64 [B, 1, T, 1], where the ring takes the chunk's keys; None without a state.
+        mask: bool [B, 1, T, keys], or None where plain causality says the same (flash kernels then run). For steps on a
+            CPU float32, 0 or minus infinity: it would be made of the other in each layer.
+        slots: int64 [B, T], where the ring takes the chunk's keys; None without a state.
         num_keys: how much of the ring there is to see.
     """
 
@@ -64,7 +66,7 @@ class Window:
     def ring(cls, positions: Tensor, context: int, angles: Tensor, capacity: int) -> "Window":
         """The chunk continues a stream whose last ``capacity`` positions are in a ring; positions [B, T]."""
         T, newest = positions.shape[1], positions[:, -1:]
-        slots = (positions % capacity)[:, None, :, None]
+        slots = positions % capacity
         # A CPU can look at the positions and leave out the slots that no stream has reached. A GPU would have to be
         # waited for, and its recorded steps have fixed shapes: there the mask does it. So it does in short rings of
         # several streams: how far the others are would show in the last bit of each.
@@ -77,7 +79,10 @@ class Window:
             if num_keys <= context and (num_keys == T or (T == 1 and num_keys <= min(reached))):
                 return cls(angles, None, slots, num_keys)
         ages = (newest - torch.arange(num_keys, device=positions.device)) % capacity  # positions before the newest
-        return cls(angles, _visible(newest - positions, ages, context, newest), slots, num_keys)
+        mask = _visible(newest - positions, ages, context, newest)
+        if positions.device.type == "cpu":
+            mask = torch.where(mask, 0.0, -torch.inf)
+        return cls(angles, mask, slots, num_keys)
 
 
 def _visible(queries: Tensor, keys: Tensor, context: int, oldest: Tensor) -> Tensor:
@@ -126,10 +131,11 @@ class Attention(nn.Module):
         turning, values = heads.split([self.num_heads + self.num_kv_heads, self.num_kv_heads], dim=2)
         turned = rotate(turning.transpose(1, 2), window.angles)  # [B, H, T, head_dim]
         queries, keys = turned.split([self.num_heads, self.num_kv_heads], dim=1)
-        values = values.transpose(1, 2)
-        if state is not None:
+        if state is None:
+            values = values.transpose(1, 2)
+        else:
             assert window.slots is not None
-            keys, values = state.append(keys, values, window.slots, window.num_keys)
+            keys, values = state.append(keys.transpose(1, 2), values, window.slots, window.num_keys)
         y = self._attend(queries, keys, values, window.mask)
         return self.out_proj(y.transpose(1, 2).reshape(B, T, -1))  # [B, H, T, head_dim] -> [B, T, D]
 
@@ -140,5 +146,5 @@ class Attention(nn.Module):
             return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal, enable_gqa=group > 1)
         # Few kernels else know groups: a group's queries stand one after another in time, and no key is copied.
         queries = queries.reshape(B, -1, group * T, self.head_dim)
-        mask = None if mask is None else mask.repeat(1, 1, group, 1)
+        mask = mask if mask is None or T == 1 else mask.repeat(1, 1, group, 1)
         return F.scaled_dot_product_attention(queries, keys, values, mask).reshape(B, H, T, -1)

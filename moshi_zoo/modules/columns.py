@@ -17,6 +17,5 @@ def store_by_columns(module: nn.Module) -> None:
         if not isinstance(layer, Linear | StepLinear) or layer.weight.device.type not in ("cpu", "meta"):
             continue
         num_rows, num_columns = layer.weight.shape[-2:]
-        # a square one of several steps may be multiplied as one tall matrix, which is not there by columns
-        if num_rows > num_columns or (num_rows == num_columns and isinstance(layer, Linear)):
+        if num_rows > num_columns:
             layer.weight.data = layer.weight.data.mT.contiguous().mT

@@ -52,7 +52,8 @@ class Compiled(Generic[T]):
 
     def __init__(self, part: Callable[..., T], name: str, tell: Tell):
         # Loops over a frame are too short to be shared among threads. Products are not compiled: they still may be.
-        options: _Options = {"cpp.threads": 1} if _BACKEND == "inductor" else None
+        # What calls both is compiled, too: as Python it would take a quarter of a small model's time.
+        options: _Options = {"cpp.threads": 1, "cpp_wrapper": True} if _BACKEND == "inductor" else None
         self._part = torch.compile(part, fullgraph=True, dynamic=False, backend=_BACKEND, options=options)
         self._name, self._tell, self._is_made = name, tell, False
 
@@ -80,15 +81,17 @@ class Compiled(Generic[T]):
 @contextmanager
 def _no_noise() -> Iterator[None]:
     """Silences what compiling says of Fourier transforms, which stay PyTorch's, and of GPUs that are not there."""
-    logger = logging.getLogger("torch.utils.cpp_extension")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.utils.cpp_extension", "torch._inductor.ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*complex operators.*")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def compiled_text_step(model: Helium, tell: Tell) -> Step:
