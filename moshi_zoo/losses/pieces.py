@@ -6,8 +6,6 @@ the backward pass takes a third more work.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from moshi_zoo.host_memory import give_back_holes
+from moshi_zoo.modules.gradient_sum import adding_up
+
 Compute = Callable[[Tensor, slice], Tensor]
 """A piece of the input [n, D], and where it is in the whole -> its share of the loss, a number."""
 
-_NAME = "gradient_sum"  # under which operations find it at their weights
+_LARGE = 2**25  # numbers in parameters, from which on memory is worth more than the time it takes to come by it anew
 
 
 def loss_in_pieces(
@@ -44,50 +45,12 @@ def loss_in_pieces(
     return _InPieces.apply(compute, pieces, x, *wanted)
 
 
-class GradientSum:
-    """The gradient of a parameter over the pieces so far, which the parameter has as ``gradient_sum`` meanwhile.
-
-    It is there before the first piece, so that activations, which come and go, leave no holes in memory around it.
-
-    Args:
-        parameter: whose gradient it is.
-    """
-
-    def __init__(self, parameter: Tensor):
-        self._sum, self._found = torch.zeros_like(parameter), False
-
-    @property
-    def value(self) -> Tensor | None:
-        """None if no piece had any."""
-        return self._sum if self._found else None
-
-    def to_add_to(self) -> Tensor:
-        """For operations of many weights, which may add their gradient here themselves, and return none.
-
-        That saves a second set of gradients, which would be written and read once for every piece.
-        """
-        self._found = True
-        return self._sum
-
-    def take(self, grad: Tensor | None) -> Tensor | None:
-        """Add a gradient as soon as it is there, and let go of it."""
-        if grad is None:  # already added
-            return None
-        self.to_add_to().add_(grad)
-        return grad.new_zeros(()).expand_as(grad)
-
-
 class _InPieces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, compute: Compute, pieces: list[slice], x: Tensor, *parameters: Tensor) -> Tensor:
         grad_x = torch.zeros_like(x) if ctx.needs_input_grad[2] else None
-        sums = [GradientSum(parameter) for parameter in parameters]
         losses = []
-        with ExitStack() as hooks:
-            for parameter, gradient_sum in zip(parameters, sums, strict=True):
-                hooks.callback(parameter.register_hook(gradient_sum.take).remove)
-                setattr(parameter, _NAME, gradient_sum)
-                hooks.callback(partial(delattr, parameter, _NAME))
+        with adding_up(parameters) as sums:
             for piece in pieces:
                 part = x[piece].detach().requires_grad_()
                 with torch.enable_grad():
@@ -96,6 +59,8 @@ class _InPieces(torch.autograd.Function):
                 losses.append(loss.detach())
                 if grad_x is not None and found is not None:
                     grad_x[piece] = found
+        if x.is_cpu and sum(parameter.numel() for parameter in parameters) > _LARGE:
+            give_back_holes()  # that the activations of all pieces have left
         ctx.grads = [grad_x, *(gradient_sum.value for gradient_sum in sums)]
         return _total(losses, x)
 

@@ -1,9 +1,13 @@
 """Vectors for rows of codes, each row with a table of its own."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from moshi_zoo.modules.gradient_sum import sum_of
 from moshi_zoo.modules.initial import NormalEmbedding
 
 NOTHING = -1
@@ -26,7 +30,8 @@ class CodeEmbedding(NormalEmbedding):
     def forward(self, codes: Tensor, first: int = 0) -> Tensor:
         """The vectors of rows ``first``, ``first + 1``, …: int64 [rows, B] -> [rows, B, D]."""
         rows = torch.arange(first, first + len(codes), device=codes.device)[:, None]
-        vectors = super().forward(codes.clamp(min=0) + rows * self.num_codes)
+        indices = codes.clamp(min=0) + rows * self.num_codes
+        vectors = super().forward(indices) if sum_of(self.weight) is None else _Rows.apply(indices, self.weight)
         return vectors.masked_fill((codes == NOTHING)[..., None], 0)
 
     def one(self, codes: Tensor, row: int) -> Tensor:
@@ -43,3 +48,19 @@ class CodeEmbedding(NormalEmbedding):
             bags.clamp(min=0) + rows * self.num_codes, self.weight, mode="sum", per_sample_weights=there
         )
         return total.unflatten(0, (len(codes), -1))
+
+
+class _Rows(torch.autograd.Function):
+    """Rows of a table whose gradients are being added up: one as large as the table would be written for each piece."""
+
+    @staticmethod
+    def forward(ctx: Any, indices: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(indices)
+        ctx.gradient_sum = sum_of(weight)
+        return F.embedding(indices, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
+        ctx.gradient_sum.add_rows(ctx.saved_tensors[0], grad)
+        return None, None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from moshi_zoo.modules.gradient_sum import sum_of
 from moshi_zoo.modules.initial import truncated_normal_
 from moshi_zoo.modules.linear import linear
 
@@ -96,13 +97,13 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
 class _Product(torch.autograd.Function):
     """A ``bmm`` whose weights get their gradient as they lie in memory, where PyTorch's would be copied there.
 
-    Where a loss in pieces adds up gradients, see :mod:`moshi_zoo.losses.pieces`, the product itself adds.
+    Where a loss in pieces adds up gradients, the product itself adds.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.gradient_sum = getattr(weight, "gradient_sum", None)
+        ctx.gradient_sum = sum_of(weight)
         return torch.bmm(x, weight.mT)
 
     @staticmethod
@@ -112,5 +113,5 @@ class _Product(torch.autograd.Function):
         grad_x = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
         if ctx.gradient_sum is None:
             return grad_x, torch.bmm(grad.mT, x)
-        ctx.gradient_sum.to_add_to().baddbmm_(grad.mT, x)
+        ctx.gradient_sum.add_product(grad.mT, x)
         return grad_x, None

@@ -3,6 +3,7 @@
 import torch
 
 from moshi_zoo.modules.code_embedding import NOTHING, CodeEmbedding
+from moshi_zoo.modules.gradient_sum import adding_up
 
 
 def test_each_row_has_its_table_and_nothing_is_zero():
@@ -27,3 +28,13 @@ def test_the_sum_of_rows_is_the_sum_of_their_vectors():
         (gradient,) = torch.autograd.grad(total.square().sum(), embedding.weight, retain_graph=True)
         gradients.append(gradient)
     torch.testing.assert_close(*gradients)
+
+
+def test_gradients_of_pieces_are_added_where_they_lie():
+    table, codes = CodeEmbedding(3, 7, 5), torch.randint(-1, 7, (3, 40))
+    expected = torch.autograd.grad(table(codes).square().sum(), table.weight)[0]
+    with adding_up([table.weight]) as (gradient_sum,):
+        for piece in codes.split(16, dim=1):
+            found = torch.autograd.grad(table(piece).square().sum(), table.weight, allow_unused=True)[0]
+            assert found is None
+    torch.testing.assert_close(gradient_sum.value, expected)
