@@ -1,4 +1,4 @@
-"""Silences what Lightning says without being asked: adverts, hints, and warnings about choices of ours."""
+"""Silences what Lightning and PyTorch say without being asked: adverts, hints, warnings about choices of ours."""
 
 import logging
 import re
@@ -17,6 +17,7 @@ _WARNINGS = (
 _LINES = re.compile(
     r"💡|TPU available|HPU available|Seed set to|`Trainer\.fit` stopped|Detected KeyboardInterrupt"
     r"|already configured with model summary"  # with ours
+    r"|No CUDA runtime is found"  # says compiling where there is none
 )
 
 
@@ -24,7 +25,11 @@ def quiet() -> None:
     """Install the filters; they are few and exact, so that a new warning is seen."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.seed",
+        "torch.utils.cpp_extension",
+    ):
         logging.getLogger(name).addFilter(_is_news)
     saving = "lightning.pytorch.trainer.connectors.checkpoint_connector"  # says at each save how it would load
     logging.getLogger(saving).setLevel(logging.WARNING)

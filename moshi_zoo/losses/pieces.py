@@ -13,13 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from moshi_zoo.host_memory import give_back_holes
 from moshi_zoo.modules.gradient_sum import adding_up
 
 Compute = Callable[[Tensor, slice], Tensor]
 """A piece of the input [n, D], and where it is in the whole -> its share of the loss, a number."""
-
-_LARGE = 2**25  # numbers in parameters, from which on memory is worth more than the time it takes to come by it anew
 
 
 def loss_in_pieces(
@@ -59,8 +56,6 @@ class _InPieces(torch.autograd.Function):
                 losses.append(loss.detach())
                 if grad_x is not None and found is not None:
                     grad_x[piece] = found
-        if x.is_cpu and sum(parameter.numel() for parameter in parameters) > _LARGE:
-            give_back_holes()  # that the activations of all pieces have left
         ctx.grads = [grad_x, *(gradient_sum.value for gradient_sum in sums)]
         return _total(losses, x)
 

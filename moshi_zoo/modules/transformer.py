@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from moshi_zoo.host_memory import give_back_holes
 from moshi_zoo.modules.attention import Attention, KeyValueState, Window
 from moshi_zoo.modules.gating import SwiGLU
 from moshi_zoo.modules.initial import NormalLinear
@@ -15,6 +16,8 @@ from moshi_zoo.modules.linear import Linear
 from moshi_zoo.modules.norm import LayerScale, RMSNorm
 from moshi_zoo.modules.rope import rotary_angles
 from moshi_zoo.modules.streaming import State
+
+_TOGETHER = 6  # blocks between which memory is given back
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,16 @@ class Transformer(nn.Module):
     def _offline(self, x: Tensor) -> Tensor:
         positions = torch.arange(x.shape[1], device=x.device)[None]
         window = Window.offline(positions, self.size.context, self._angles(positions))
-        for layer in self.layers:
-            if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, window, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x = layer(x, window)
+        again = self.checkpointing and torch.is_grad_enabled()
+        for index, layer in enumerate(self.layers):
+            x = self._recomputed(layer, x, window, index) if again else layer(x, window)
+        return x
+
+    def _recomputed(self, layer: TransformerLayer, x: Tensor, window: Window, index: int) -> Tensor:
+        x = checkpoint(layer, x, window, use_reentrant=False, preserve_rng_state=False)
+        if (index + 1) % _TOGETHER == 0 and x.is_cpu and x.requires_grad:
+            # On the way back activations go, and gradients come, which fit into none of the holes.
+            x.register_hook(lambda grad: give_back_holes())
         return x
 
     def _streaming(self, x: Tensor, state: TransformerState) -> Tensor:

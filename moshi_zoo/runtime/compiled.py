@@ -48,12 +48,15 @@ class Compiled(Generic[T]):
         part: works on tensors, looks at no values, and changes nothing but tensors, in place.
         name: of the part, for who waits.
         tell: is told how long that took.
+        long: whether its loops are long enough to be shared among threads, as those over sound are; those over the
+            tokens of a frame are not. Products are not compiled: they are shared in any case.
     """
 
-    def __init__(self, part: Callable[..., T], name: str, tell: Tell):
-        # Loops over a frame are too short to be shared among threads. Products are not compiled: they still may be.
-        # What calls both is compiled, too: as Python it would take a quarter of a small model's time.
-        options: _Options = {"cpp.threads": 1, "cpp_wrapper": True} if _BACKEND == "inductor" else None
+    def __init__(self, part: Callable[..., T], name: str, tell: Tell, *, long: bool = False):
+        options: _Options = None
+        if _BACKEND == "inductor":
+            # what calls loops and products is compiled, too: as Python it would take a quarter of a small model's time
+            options = {"cpp.threads": torch.get_num_threads() if long else 1, "cpp_wrapper": True}
         self._part = torch.compile(part, fullgraph=True, dynamic=False, backend=_BACKEND, options=options)
         self._name, self._tell, self._is_made = name, tell, False
 

@@ -45,8 +45,8 @@ class Voices:
         if compiling is not None:
             for codebook in codec.quantizer.codebooks:
                 codebook.fix()
-            self._encode = Compiled(self._encoded, "the codec's encoder", compiling)
-            self._decode = Compiled(self._decoded, "the codec's decoder", compiling)
+            self._encode = Compiled(self._encoded, "the codec's encoder", compiling, long=True)
+            self._decode = Compiled(self._decoded, "the codec's decoder", compiling, long=True)
 
     def reset(self, row: int) -> None:
         """Begin both streams of a row anew."""
