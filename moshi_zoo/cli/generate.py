@@ -44,8 +44,8 @@ def generate(
         seed: of the choices.
         device: where to compute, such as cpu or cuda.
         weights: on a CPU: of the model's products, in fewer bits, which are read faster; small ones stay as they are.
-        compile: compile the step, on a CPU: a token of a small model takes half the time, one of a large model little
-            less, but the first time on a machine is a minute's wait. For long texts.
+        compile: compile the step, on a CPU: a token takes half to two thirds of the time, but the first time on a
+            machine is a minute's wait. For long texts.
     """
     if prompt is not None and prompts is not None:
         raise ValueError("--prompt and --prompts exclude each other: give one text, or a file of them")
