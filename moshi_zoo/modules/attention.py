@@ -141,6 +141,8 @@ class Attention(nn.Module):
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         B, H, T, _ = queries.shape
+        if mask is not None and mask.is_floating_point():
+            mask = mask.type_as(queries)  # PyTorch would read it as such
         group, causal = H // self.num_kv_heads, mask is None and T > 1
         if group == 1 or causal:
             return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal, enable_gqa=group > 1)

@@ -31,7 +31,8 @@ class CodeEmbedding(NormalEmbedding):
         """The vectors of rows ``first``, ``first + 1``, …: int64 [rows, B] -> [rows, B, D]."""
         rows = torch.arange(first, first + len(codes), device=codes.device)[:, None]
         indices = codes.clamp(min=0) + rows * self.num_codes
-        vectors = super().forward(indices) if sum_of(self.weight) is None else _Rows.apply(indices, self.weight)
+        adds_itself = sum_of(self.weight) is not None and self.weight.is_cpu  # a GPU would add in any order
+        vectors = _Rows.apply(indices, self.weight) if adds_itself else super().forward(indices)
         return vectors.masked_fill((codes == NOTHING)[..., None], 0)
 
     def one(self, codes: Tensor, row: int) -> Tensor:

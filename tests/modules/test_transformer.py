@@ -91,3 +91,16 @@ def test_a_step_is_traced_as_one_graph():
     with torch.no_grad():
         for _ in range(3):
             torch.testing.assert_close(compiled(x, states[0]), transformer(x, states[1]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@torch.no_grad()
+def test_streams_of_other_precision_see_what_is_to_be_seen(dtype):
+    """Past the ring's wrap, where masks are needed."""
+    size = TransformerSize(num_layers=2, num_heads=4, num_kv_heads=2, hidden_dim=32, context=6, layer_scale=None)
+    transformer = Transformer(16, size).to(dtype)
+    x = torch.randn(2, 40, 16, dtype=dtype)
+    state = transformer.init_state(2, max_chunk=4)
+    streamed = torch.cat([transformer(piece, state) for piece in x.split(3, dim=1)], dim=1)
+    tolerance = 1e-5 if dtype == torch.float64 else 0.1
+    torch.testing.assert_close(streamed, transformer(x), atol=tolerance, rtol=tolerance)
