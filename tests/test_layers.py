@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "moshi_zoo"
-LEAVES = {"registry", "tokenizer", "word_tokens", "spectrogram"}
+LEAVES = {"registry", "tokenizer", "word_tokens", "spectrogram", "gradient_sum", "host_memory"}
 BELOW_ZOO = LEAVES | {"modules", "models"}
 MAY_IMPORT = {
     "registry": set(),
     "tokenizer": set(),
     "word_tokens": {"tokenizer"},
     "spectrogram": set(),
+    "gradient_sum": set(),
+    "host_memory": set(),
     "modules": LEAVES,
     "models": LEAVES | {"modules"},
     "losses": LEAVES,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from moshi_zoo.modules.gradient_sum import adding_up
+from moshi_zoo.gradient_sum import adding_up
 
 Compute = Callable[[Tensor, slice], Tensor]
 """A piece of the input [n, D], and where it is in the whole -> its share of the loss, a number."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moshi_zoo.modules.gradient_sum import sum_of
+from moshi_zoo.gradient_sum import sum_of
 from moshi_zoo.modules.initial import NormalEmbedding
 
 NOTHING = -1

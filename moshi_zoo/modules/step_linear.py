@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from moshi_zoo.modules.gradient_sum import sum_of
+from moshi_zoo.gradient_sum import sum_of
 from moshi_zoo.modules.initial import truncated_normal_
 from moshi_zoo.modules.linear import linear
 

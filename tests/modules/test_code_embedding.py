@@ -2,8 +2,8 @@
 
 import torch
 
+from moshi_zoo.gradient_sum import adding_up
 from moshi_zoo.modules.code_embedding import NOTHING, CodeEmbedding
-from moshi_zoo.modules.gradient_sum import adding_up
 
 
 def test_each_row_has_its_table_and_nothing_is_zero():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from moshi_zoo.gradient_sum import sum_of
 from moshi_zoo.losses.pieces import loss_in_pieces
-from moshi_zoo.modules.gradient_sum import sum_of
 from moshi_zoo.modules.step_linear import StepLinear
 
 
