@@ -25,15 +25,17 @@ class KeyValueState(State):
     keys: Tensor
     values: Tensor
 
-    def append(self, keys: Tensor, values: Tensor, slots: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:
-        """Write a chunk [B, T, H, head_dim] at its slots [B, T]; returns the ring's first ``num_keys`` slots.
+    def append(
+        self, keys: Tensor, values: Tensor, slots: tuple[Tensor, Tensor], num_keys: int
+    ) -> tuple[Tensor, Tensor]:
+        """Write a chunk [B, T, H, head_dim] at its streams and slots; returns the ring's first ``num_keys`` slots.
 
         Paused rows are written too: they overwrite only what has left their window, and write it again when they go on.
         """
+        streams, places = slots
         # not scatter_: a compiler would make it a copy of the whole ring, and another one back
-        streams = torch.arange(len(slots), device=slots.device)[:, None]
-        self.keys[streams, :, slots] = keys.type_as(self.keys)  # autocast: the ring has the dtype of the weights
-        self.values[streams, :, slots] = values.type_as(self.values)
+        self.keys[streams, :, places] = keys.type_as(self.keys)  # autocast: the ring has the dtype of the weights
+        self.values[streams, :, places] = values.type_as(self.values)
         return self.keys.narrow(2, 0, num_keys), self.values.narrow(2, 0, num_keys)
 
 
@@ -45,13 +47,13 @@ class Window:
         angles: rotations of the chunk's positions.
         mask: bool [B, 1, T, keys], or None where plain causality says the same (flash kernels then run). For steps on a
             CPU float32, 0 or minus infinity: it would be made of the other in each layer.
-        slots: int64 [B, T], where the ring takes the chunk's keys; None without a state.
+        slots: where the ring takes the chunk's keys: streams int64 [B, 1], their slots [B, T]; None without a state.
         num_keys: how much of the ring there is to see.
     """
 
     angles: Tensor
     mask: Tensor | None = None
-    slots: Tensor | None = None
+    slots: tuple[Tensor, Tensor] | None = None
     num_keys: int = 0
 
     @classmethod
@@ -66,7 +68,7 @@ class Window:
     def ring(cls, positions: Tensor, context: int, angles: Tensor, capacity: int) -> "Window":
         """The chunk continues a stream whose last ``capacity`` positions are in a ring; positions [B, T]."""
         T, newest = positions.shape[1], positions[:, -1:]
-        slots = positions % capacity
+        slots = torch.arange(len(positions), device=positions.device)[:, None], positions % capacity
         # A CPU can look at the positions and leave out the slots that no stream has reached. A GPU would have to be
         # waited for, and its recorded steps have fixed shapes: there the mask does it. So it does in short rings of
         # several streams: how far the others are would show in the last bit of each.
